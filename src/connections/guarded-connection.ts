@@ -1,0 +1,179 @@
+/**
+ * A connection pool to one database that fails closed.
+ *
+ * It refuses statements that name the sentinel schema (a tenant's table without a tenant), it never comes back to life after it was
+ * closed (the stock one reconnects with the ORM's base configuration, which is another database), and it turns PostgreSQL's answer to
+ * an unqualified name into the error that says what is missing.
+ */
+import type { Configuration } from '@mikro-orm/postgresql'
+import { ConnectionClosedError, NoTenantContextError, PoolExhaustedError, TenancyError } from '../errors.ts'
+import { BaseConnection, type ConnectionSettings } from './internals.ts'
+
+/** The schema that tenant tables resolve to where no tenant is active. It exists nowhere and cannot be created by this framework. */
+export const NO_TENANT_SCHEMA = '__no_tenant__'
+
+/** The pool options this framework sets; units are milliseconds. */
+export interface PoolSettings {
+  readonly max: number
+  readonly idleTimeoutMillis: number
+  /** How long a request waits for a free connection before `POOL_EXHAUSTED`. */
+  readonly connectionTimeoutMillis: number
+  /** After this time a connection is replaced, since a backend's catalog cache grows with the tenants it has seen. 0 keeps it. */
+  readonly maxLifetimeSeconds: number
+}
+
+/** What is known of one pool. */
+export interface PoolStatistics {
+  readonly open: number
+  readonly idle: number
+  readonly waiting: number
+}
+
+interface PoolCounts {
+  readonly totalCount: number
+  readonly idleCount: number
+  readonly waitingCount: number
+}
+
+/** The part of a Kysely driver that is guarded; its methods are replaced in place because its state is private. */
+interface KyselyDriver {
+  acquireConnection(...args: unknown[]): Promise<KyselyConnection>
+}
+interface KyselyConnection {
+  executeQuery(...args: unknown[]): Promise<unknown>
+  streamQuery(...args: unknown[]): AsyncIterableIterator<unknown>
+}
+interface KyselyDialect {
+  createDriver(): KyselyDriver
+}
+
+const guarded = new WeakSet<object>()
+
+export class GuardedConnection extends BaseConnection {
+  readonly #key: string
+  readonly #waitMilliseconds: number
+  #closed = false
+  #pool: PoolCounts | undefined
+
+  constructor(config: Configuration, options?: ConnectionSettings, type?: 'read' | 'write') {
+    super(config, options, type)
+    const settings = (this.options.driverOptions ?? this.config.get('driverOptions')) as Partial<PoolSettings> | undefined
+    this.#key = this.options.name ?? this.options.dbName ?? 'control plane'
+    this.#waitMilliseconds = settings?.connectionTimeoutMillis ?? 0
+  }
+
+  /** Whether it was closed; it stays so. */
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** What is known of its pool. */
+  statistics(): PoolStatistics {
+    return { open: this.#pool?.totalCount ?? 0, idle: this.#pool?.idleCount ?? 0, waiting: this.#pool?.waitingCount ?? 0 }
+  }
+
+  /** @throws CONNECTION_CLOSED */
+  override async connect(options?: { skipOnConnect?: boolean }): Promise<void> {
+    this.#assertOpen()
+    await super.connect(options)
+  }
+
+  /** @throws CONNECTION_CLOSED */
+  override getClient(): unknown {
+    this.#assertOpen()
+    return super.getClient()
+  }
+
+  override async close(force?: boolean): Promise<void> {
+    this.#closed = true
+    await super.close(force)
+  }
+
+  /** @throws NO_TENANT_CONTEXT if the statement names a tenant's table without a tenant. */
+  override prepareQuery(query: unknown, params?: readonly unknown[]): { query: string } {
+    this.#assertOpen()
+    const prepared = super.prepareQuery(query, params)
+    if (prepared.query.includes(NO_TENANT_SCHEMA)) throw new NoTenantContextError()
+    return prepared
+  }
+
+  /** @throws NO_TENANT_CONTEXT if the text names a tenant's table without a tenant. */
+  override async executeDump(dump: string): Promise<void> {
+    this.#assertOpen()
+    if (dump.includes(NO_TENANT_SCHEMA)) throw new NoTenantContextError()
+    await super.executeDump(dump)
+  }
+
+  override createKyselyDialect(overrides: Record<string, unknown>): object {
+    const { onPoolCreated, ...rest } = overrides as { onPoolCreated?: (pool: unknown) => void }
+    const dialect = super.createKyselyDialect({
+      ...rest,
+      onPoolCreated: (pool: unknown) => {
+        this.#pool = pool as PoolCounts
+        onPoolCreated?.(pool)
+      },
+    })
+    const target = dialect as KyselyDialect
+    const createDriver = target.createDriver.bind(target)
+    target.createDriver = () => this.#guardDriver(createDriver())
+    return dialect
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new ConnectionClosedError(this.#key)
+  }
+
+  #guardDriver(driver: KyselyDriver): KyselyDriver {
+    const acquire = driver.acquireConnection.bind(driver)
+    driver.acquireConnection = async (...args) => {
+      this.#assertOpen()
+      const connection = await acquire(...args).catch((error: unknown) => {
+        throw this.#translate(error)
+      })
+      if (!guarded.has(connection)) this.#guardQueries(connection)
+      return connection
+    }
+    return driver
+  }
+
+  #guardQueries(connection: KyselyConnection): void {
+    guarded.add(connection)
+    const execute = connection.executeQuery.bind(connection)
+    connection.executeQuery = (...args) =>
+      execute(...args).catch((error: unknown) => {
+        throw this.#translate(error)
+      })
+    const stream = connection.streamQuery.bind(connection)
+    const translate = (error: unknown): Error => this.#translate(error)
+    connection.streamQuery = async function* (...args) {
+      try {
+        yield* stream(...args)
+      } catch (error) {
+        throw translate(error)
+      }
+    }
+  }
+
+  #translate(error: unknown): Error {
+    if (error instanceof TenancyError) return error
+    const { code, message } = error as { code?: string; message?: string }
+    if (code === undefined && message !== undefined && /timeout exceeded when trying to connect|connection timeout/i.test(message)) {
+      return new PoolExhaustedError(this.#waitMilliseconds, error)
+    }
+    // 42P01 undefined_table, 42883 undefined_function: https://www.postgresql.org/docs/current/errcodes-appendix.html
+    if (code === '42P01' && isUnqualified(message ?? '')) {
+      return new NoTenantContextError(
+        'Raw SQL names a table without its schema, and the search_path is empty on purpose.',
+        'Qualify the table, or use the EntityManager: it writes the schema of the active tenant itself.',
+        error,
+      )
+    }
+    return error instanceof Error ? error : new Error(String(error))
+  }
+}
+
+/** PostgreSQL quotes the name as it was written: `relation "invoice" does not exist` against `relation "acme.invoice" does not exist`. */
+function isUnqualified(message: string): boolean {
+  const name = /"([^"]*)"/.exec(message)?.[1]
+  return name !== undefined && !name.includes('.')
+}
