@@ -53,7 +53,7 @@ export abstract class TenancyError extends Error {
 
 /** A value in an error message, cut so that a hostile input cannot fill a log. */
 export function shown(value: unknown): string {
-  const text = typeof value === 'string' ? value : String(value)
+  const text = typeof value === 'string' ? value : typeof value === 'object' ? Object.prototype.toString.call(value) : String(value)
   const clean = text.replace(/[^\x20-\x7e]/g, '?')
   return JSON.stringify(clean.length > 80 ? `${clean.slice(0, 77)}...` : clean)
 }

@@ -5,6 +5,7 @@ import {
   defineEntity,
   p,
   type EntityMetadataWithProperties,
+  type EntitySchema,
   type EntitySchemaWithMeta,
   type InferEntityFromProperties,
   type PropertyBuilders,
@@ -12,6 +13,7 @@ import {
 import { auditProperties, softDeleteFilter, type AuditField, type AuditProperties } from '../audit/audit-fields.ts'
 import { ConfigurationError } from '../errors.ts'
 import { SHARED_SCHEMA } from '../naming.ts'
+import { visibilityFilter } from './visibility.ts'
 import { SCOPE, VISIBLE_TO, WILDCARD_SCHEMA, marksOf, type Plane, type Scope } from './scope.ts'
 
 /** The properties of an entity: builders, and functions that return one where entities refer to each other. */
@@ -77,7 +79,11 @@ export interface BothEntity<TName extends string, TTable extends string, TProper
 }
 
 /** A pair of any properties. */
-export type AnyBothEntity = BothEntity<string, string, EntityProperties>
+export interface AnyBothEntity {
+  readonly name: string
+  readonly shared: EntitySchema
+  readonly tenant: EntitySchema
+}
 
 /**
  * Defines an entity of the control plane: one table for all tenants, in the schema `public`.
@@ -142,7 +148,7 @@ function scoped<TName extends string, TTable extends string, TProperties extends
   const entity = defineEntity({
     ...meta,
     schema: plane === 'tenant' ? WILDCARD_SCHEMA : SHARED_SCHEMA,
-    filters: { ...softDeleteFilter(), ...meta.filters },
+    filters: { ...softDeleteFilter(), ...(visibleTo === undefined ? {} : visibilityFilter(visibleTo)), ...meta.filters },
     properties: { ...own, ...added },
   } as never) as unknown as ScopedEntity<TName, TTable, TProperties>
   const marks = marksOf(entity.meta)

@@ -49,6 +49,8 @@ export interface SchemaOptions {
 export interface QueryBuilderInternals {
   readonly type: string
   readonly mainAlias: { readonly meta: EntityMetadata }
+  readonly state: { readonly joins: Readonly<Record<string, { readonly schema?: string; readonly prop: { readonly name: string; readonly targetMeta?: EntityMetadata } }>> }
+  toQuery(): unknown
   withSchema(schema?: string): QueryBuilderInternals
   clone(...args: unknown[]): QueryBuilderInternals
   from(...args: unknown[]): unknown

@@ -6,7 +6,7 @@
  */
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 import type { EntityManager } from '@mikro-orm/postgresql'
-import { NoActorError, NoTenantContextError } from '../errors.ts'
+import { ForbiddenError, NoActorError, NoTenantContextError } from '../errors.ts'
 
 /** How a tenant is isolated: a schema in the control-plane database, or a database of its own. */
 export type Isolation = 'schema' | 'database'
@@ -104,4 +104,22 @@ export function em(): EntityManager {
  */
 export function bindContext<A extends unknown[], R>(work: (...args: A) => R): (...args: A) => R {
   return AsyncResource.bind(work)
+}
+
+/**
+ * The EntityManager of the control plane, for shared entities and the shared halves of both entities.
+ *
+ * It inherits neither the active tenant nor its transaction. `runAsSystem` reads and writes; a global actor reads, and writes with the
+ * permission `data:write`; a tenant's actor is refused. Each call gives a new unit of work.
+ *
+ * @throws NO_TENANT_CONTEXT outside of any context, FORBIDDEN
+ * @example await tenancy.runAsSystem('prices', async () => { const plans = await controlEm().find(Plan, {}) })
+ */
+export function controlEm(): EntityManager {
+  const context = storage.getStore()
+  if (context === undefined) {
+    throw new NoTenantContextError('No context is active here.', 'Wrap the call in tenancy.runAsSystem(name, work), or mount tenantMiddleware(tenancy, …) before this route.')
+  }
+  if (context.control === undefined || (context.actor?.plane !== 'system' && context.actor?.plane !== 'global')) throw new ForbiddenError()
+  return context.control()
 }

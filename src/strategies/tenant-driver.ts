@@ -4,6 +4,8 @@
  * Whatever an EntityManager, a repository, a collection or a query builder asks for goes through the methods below, so that no option,
  * assignment or clone can name another schema, and no entity manager outlives its run. In a database of the tenant's own it also sends
  * reads of shared entities to the control plane.
+ *
+ * Its objects are made by copying the control plane's driver, not by a constructor: hence `private`, not `#`.
  */
 import type { EntityManager, EntityMetadata } from '@mikro-orm/postgresql'
 import { SCOPE, marksOf, planeOf } from '../classification/scope.ts'
@@ -18,6 +20,7 @@ import {
 } from '../connections/internals.ts'
 import { currentContext, type TenantRef } from '../context/context.ts'
 import { CrossDatabaseQueryError, CrossTenantEntityError, NoTenantContextError } from '../errors.ts'
+import { SHARED_SCHEMA } from '../naming.ts'
 
 let units = 0
 
@@ -72,16 +75,14 @@ export class TenantDriver extends BaseDriver {
     return super.execute(...args)
   }
 
-  /** @throws CROSS_TENANT_ENTITY, CROSS_DATABASE_QUERY */
+  /** @throws CROSS_TENANT_ENTITY */
   override getSchemaName(meta?: EntityMetadata, options?: SchemaOptions): string | undefined {
     if (meta === undefined) return this.tenant.schema
     if (planeOf(meta) === 'tenant') {
-      this.#refuseSchema(options?.schema)
+      this.refuseSchema(options?.schema)
       return this.tenant.schema
     }
-    this.#refuseUnreadable(meta)
-    // Queries over a shared entity itself are sent to the control plane before they come here: this is a join.
-    if (this.tenant.isolation === 'database') throw new CrossDatabaseQueryError(meta.className)
+    this.refuseUnreadable(meta)
     return super.getSchemaName(meta)
   }
 
@@ -89,30 +90,30 @@ export class TenantDriver extends BaseDriver {
     this.assertActive()
     const builder = super.createQueryBuilder(...args)
     const { meta } = builder.mainAlias
-    if (planeOf(meta) === 'tenant') return this.#pin(builder, this.tenant.schema, meta)
-    this.#refuseUnreadable(meta)
-    if (this.tenant.isolation === 'schema') return this.#pin(builder, meta.schema!, meta)
+    if (planeOf(meta) === 'tenant') return this.pin(builder, this.tenant.schema, meta)
+    this.refuseUnreadable(meta)
+    if (this.tenant.isolation === 'schema') return this.pin(builder, meta.schema!, meta)
     const [entityName, , type, convertCustomTypes, loggerContext, alias, em] = args
-    return this.#pin(this.control.createQueryBuilder(entityName, undefined, type, convertCustomTypes, loggerContext, alias, em), meta.schema!, meta)
+    return this.pin(this.control.createQueryBuilder(entityName, undefined, type, convertCustomTypes, loggerContext, alias, em), meta.schema!, meta)
   }
 
   override find(entityName: unknown, where: unknown, options?: DriverOptions): Promise<unknown[]> {
-    const elsewhere = this.#controlFor(entityName)
+    const elsewhere = this.controlFor(entityName)
     return elsewhere === undefined ? super.find(entityName, where, options) : elsewhere.find(entityName, where, outside(options))
   }
 
   override findOne(entityName: unknown, where: unknown, options?: DriverOptions): Promise<unknown> {
-    const elsewhere = this.#controlFor(entityName)
+    const elsewhere = this.controlFor(entityName)
     return elsewhere === undefined ? super.findOne(entityName, where, options) : elsewhere.findOne(entityName, where, outside(options))
   }
 
   override count(entityName: unknown, where: unknown, options?: DriverOptions): Promise<number> {
-    const elsewhere = this.#controlFor(entityName)
+    const elsewhere = this.controlFor(entityName)
     return elsewhere === undefined ? super.count(entityName, where, options) : elsewhere.count(entityName, where, outside(options))
   }
 
   override stream(entityName: unknown, where: unknown, options: DriverOptions): AsyncIterableIterator<unknown> {
-    const elsewhere = this.#controlFor(entityName)
+    const elsewhere = this.controlFor(entityName)
     return elsewhere === undefined ? super.stream(entityName, where, options) : elsewhere.stream(entityName, where, outside(options))
   }
 
@@ -127,46 +128,46 @@ export class TenantDriver extends BaseDriver {
   }
 
   override nativeInsert(entityName: unknown, ...rest: unknown[]): Promise<unknown> {
-    this.#refuseWrite(entityName)
+    this.refuseWrite(entityName)
     return super.nativeInsert(entityName, ...rest)
   }
 
   override nativeInsertMany(entityName: unknown, ...rest: unknown[]): Promise<unknown> {
-    this.#refuseWrite(entityName)
+    this.refuseWrite(entityName)
     return super.nativeInsertMany(entityName, ...rest)
   }
 
   override nativeUpdate(entityName: unknown, ...rest: unknown[]): Promise<unknown> {
-    this.#refuseWrite(entityName)
+    this.refuseWrite(entityName)
     return super.nativeUpdate(entityName, ...rest)
   }
 
   override nativeUpdateMany(entityName: unknown, ...rest: unknown[]): Promise<unknown> {
-    this.#refuseWrite(entityName)
+    this.refuseWrite(entityName)
     return super.nativeUpdateMany(entityName, ...rest)
   }
 
   override nativeDelete(entityName: unknown, ...rest: unknown[]): Promise<unknown> {
-    this.#refuseWrite(entityName)
+    this.refuseWrite(entityName)
     return super.nativeDelete(entityName, ...rest)
   }
 
   override nativeClone(entityName: unknown, ...rest: unknown[]): Promise<unknown> {
-    this.#refuseWrite(entityName)
+    this.refuseWrite(entityName)
     return super.nativeClone(entityName, ...rest)
   }
 
   /** The control plane's driver for a shared entity of a tenant that has a database of its own. */
-  #controlFor(entityName: unknown): ControlDriver | undefined {
+  private controlFor(entityName: unknown): ControlDriver | undefined {
     this.assertActive()
     if (this.tenant.isolation === 'schema') return undefined
     const meta = this.metadata.find(entityName)
     if (meta === undefined || planeOf(meta) === 'tenant') return undefined
-    this.#refuseUnreadable(meta)
+    this.refuseUnreadable(meta)
     return this.control
   }
 
-  #refuseSchema(schema: string | null | undefined): void {
+  private refuseSchema(schema: string | null | undefined): void {
     if (schema != null && schema !== '*' && schema !== this.tenant.schema) {
       throw new CrossTenantEntityError(
         `The schema ${JSON.stringify(schema)} was asked for in tenant "${this.tenant.slug}", whose schema is "${this.tenant.schema}".`,
@@ -176,7 +177,7 @@ export class TenantDriver extends BaseDriver {
   }
 
   /** The control plane's half of a both entity (its users, for one) is not a tenant's to read. */
-  #refuseUnreadable(meta: EntityMetadata): void {
+  private refuseUnreadable(meta: EntityMetadata): void {
     if (marksOf(meta)[SCOPE] === 'both') {
       throw new CrossTenantEntityError(
         `${meta.className} is the control plane's half of a both entity, and tenant "${this.tenant.slug}" is active.`,
@@ -185,28 +186,29 @@ export class TenantDriver extends BaseDriver {
     }
   }
 
-  #refuseWrite(entityName: unknown): void {
+  private refuseWrite(entityName: unknown): void {
     const meta = this.metadata.find(entityName)
     if (meta !== undefined && planeOf(meta) === 'shared') refuseSharedWrite(meta.className, this.tenant.slug)
   }
 
   /** Fixes a query builder, and every clone of it, to its schema; over a shared table it can only read. */
-  #pin(builder: QueryBuilderInternals, schema: string, meta: EntityMetadata): QueryBuilderInternals {
+  private pin(builder: QueryBuilderInternals, schema: string, meta: EntityMetadata): QueryBuilderInternals {
     const withSchema = builder.withSchema.bind(builder)
     const clone = builder.clone.bind(builder)
     const from = builder.from.bind(builder)
     withSchema(schema)
     builder.withSchema = (asked?: string) => {
-      if (planeOf(meta) === 'tenant') this.#refuseSchema(asked)
+      if (planeOf(meta) === 'tenant') this.refuseSchema(asked)
       else if (asked != null && asked !== schema) refuseSharedSchema(meta.className, asked)
       return withSchema(schema)
     }
-    builder.clone = (...args) => this.#pin(clone(...args), schema, meta)
+    builder.clone = (...args) => this.pin(clone(...args), schema, meta)
     builder.from = (...args) => {
       const result = from(...args)
       if (planeOf(builder.mainAlias.meta) !== planeOf(meta)) refuseSharedSchema(builder.mainAlias.meta.className, schema)
       return result
     }
+    if (this.tenant.isolation === 'database' && planeOf(meta) === 'tenant') refuseSharedJoins(builder)
     if (planeOf(meta) === 'shared') {
       const refuse = () => refuseSharedWrite(meta.className, this.tenant.slug)
       Object.assign(builder, { insert: refuse, update: refuse, delete: refuse, truncate: refuse })
@@ -231,6 +233,18 @@ export function refuseSharedWrite(entity: string, slug: string): never {
 
 function refuseSharedSchema(entity: string, schema: string): never {
   throw new CrossTenantEntityError(`${entity} does not stand in the schema ${JSON.stringify(schema)}.`, 'Drop the schema: it follows from the entity.')
+}
+
+/** Shared tables stand in another database than the tenant's: a join would fail in PostgreSQL, and here it says why. */
+function refuseSharedJoins(builder: QueryBuilderInternals): void {
+  const toQuery = builder.toQuery.bind(builder)
+  builder.toQuery = () => {
+    const query = toQuery()
+    for (const { prop, schema } of Object.values(builder.state.joins)) {
+      if (schema === SHARED_SCHEMA) throw new CrossDatabaseQueryError(prop.targetMeta?.className ?? prop.name)
+    }
+    return query
+  }
 }
 
 /** Options for a query on another connection: the tenant's transaction and schema stay behind. */

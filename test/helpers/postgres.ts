@@ -137,6 +137,9 @@ export async function dropRolesLike(prefix: string): Promise<void> {
 }
 
 async function dropDatabase(name: string): Promise<void> {
+  // A template of the framework's cannot be dropped as it is.
+  const templates = await query(serverUrl(), 'select 1 from pg_database where datname = $1 and datistemplate', [name])
+  if (templates.length > 0) await query(serverUrl(), `ALTER DATABASE ${escapeIdentifier(name)} WITH IS_TEMPLATE false`)
   await query(serverUrl(), `DROP DATABASE IF EXISTS ${escapeIdentifier(name)} WITH (FORCE)`)
 }
 

@@ -1,0 +1,1 @@
+export { default } from '../mikro-orm.config.ts'

@@ -1,0 +1,93 @@
+/**
+ * Where a command writes. The result goes to standard output, everything said on the way to standard error; colours only on a terminal.
+ */
+import { stripVTControlCharacters, styleText } from 'node:util'
+
+/** The outside world of a command line; tests and scripts pass their own. */
+export interface CliIo {
+  /** Takes the result: with `--json` exactly one JSON document. */
+  readonly stdout: (text: string) => void
+  /** Takes progress, warnings and problems. */
+  readonly stderr: (text: string) => void
+  /** The environment variables. */
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Where the search for the configuration begins. */
+  readonly cwd: string
+  /** Whether the result may be coloured. */
+  readonly colour: boolean
+  /** Whether progress and problems may be coloured. */
+  readonly errorColour: boolean
+  /** The widest line of a usage text, in characters. */
+  readonly columns: number
+  /** Ends the command early; the reason is the exit code. */
+  readonly signal?: AbortSignal
+}
+
+type Style = Parameters<typeof styleText>[0]
+
+/** The voice of one command. */
+export class Output {
+  readonly json: boolean
+  readonly #io: CliIo
+
+  constructor(io: CliIo, json: boolean) {
+    this.#io = io
+    this.json = json
+  }
+
+  /** The result, in one of two forms: the JSON document, or the lines for a human. */
+  result(document: unknown, lines: () => readonly string[]): void {
+    if (this.json) this.#io.stdout(`${JSON.stringify(document, undefined, 2)}\n`)
+    else
+      this.#io.stdout(
+        lines()
+          .map(line => `${line}\n`)
+          .join(''),
+      )
+  }
+
+  /** A line on standard error. */
+  say(line: string): void {
+    this.#io.stderr(`${line}\n`)
+  }
+
+  /** A part of the result, coloured where that is possible. */
+  paint(style: Style, text: string): string {
+    return !this.json && this.#io.colour ? styleText(style, text, { validateStream: false }) : text
+  }
+
+  /** The same for standard error. */
+  paintError(style: Style, text: string): string {
+    return this.#io.errorColour ? styleText(style, text, { validateStream: false }) : text
+  }
+}
+
+/** Columns of equal width, with a heading. No row gives no line. */
+export function table(heading: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  if (rows.length === 0) return []
+  const all = [heading, ...rows]
+  const widths = heading.map((_, column) => Math.max(...all.map(row => width(row[column] ?? ''))))
+  return all.map(row =>
+    row
+      .map((cell, column) => cell + ' '.repeat((widths[column] ?? 0) - width(cell)))
+      .join('  ')
+      .trimEnd(),
+  )
+}
+
+/** Names and values, one a line. What is not there is left out. */
+export function pairs(values: Readonly<Record<string, unknown>>): string[] {
+  const given = Object.entries(values).filter(([, value]) => value !== null && value !== undefined)
+  const longest = Math.max(0, ...given.map(([name]) => name.length))
+  return given.map(([name, value]) => `${name.padEnd(longest)}  ${cell(value)}`)
+}
+
+/** A value of a JSON document for a human. */
+export function cell(value: unknown): string {
+  if (value === null || value === undefined) return ''
+  return typeof value === 'string' ? value : JSON.stringify(value)
+}
+
+function width(text: string): number {
+  return stripVTControlCharacters(text).length
+}

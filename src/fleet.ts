@@ -1,0 +1,111 @@
+/** Migrating everything: the control plane first, then the tenants, several at a time. */
+import type { EntityManager } from '@mikro-orm/postgresql'
+import { withDirectClient } from './connections/direct.ts'
+import { ConfigurationError, TenantNotFoundError, ValidationFailedError } from './errors.ts'
+import type { Migrations } from './migrations/migrations.ts'
+import type { MigrationTarget } from './migrations/runner.ts'
+import type { TenantRegistry } from './provisioning/tenant-registry.ts'
+import { reasonOf } from './provisioning/steps.ts'
+import { recordOf } from './tenants/directory.ts'
+import { Tenant } from './tenants/entities.ts'
+
+export interface MigrateOptions {
+  /** Default `all`. */
+  readonly scope?: 'shared' | 'tenant' | 'all' | undefined
+  /** Only these tenants, by slug. Default: all that are ready or suspended. */
+  readonly tenants?: readonly string[] | undefined
+  /** Tenants at a time. Default 4. */
+  readonly concurrency?: number | undefined
+}
+
+/** What became of one tenant. */
+export interface MigrateOutcome {
+  readonly tenant: string
+  readonly status: 'applied' | 'failed'
+  readonly names: readonly string[]
+  readonly error?: string
+}
+
+export interface MigrateReport {
+  /** Migrations applied to the control plane. */
+  readonly shared: readonly string[]
+  readonly tenants: readonly MigrateOutcome[]
+}
+
+export interface FleetOptions {
+  readonly control: () => EntityManager
+  readonly migrations: Migrations
+  readonly registry: TenantRegistry
+  readonly prefix: string
+}
+
+const DEFAULT_CONCURRENCY = 4
+const MIGRATED = ['ready', 'suspended'] as const
+
+export class FleetMigration {
+  readonly #options: FleetOptions
+
+  constructor(options: FleetOptions) {
+    this.#options = options
+  }
+
+  async migrate(options: MigrateOptions): Promise<MigrateReport> {
+    const { scope = 'all', concurrency = DEFAULT_CONCURRENCY } = options
+    if (!Number.isSafeInteger(concurrency) || concurrency < 1) throw new ValidationFailedError([{ path: 'concurrency', message: 'must be a positive whole number' }])
+    const shared = scope === 'tenant' ? [] : await this.#shared()
+    return { shared, tenants: scope === 'shared' ? [] : await this.#tenants(options.tenants, concurrency) }
+  }
+
+  /** Two queries, whatever the number of tenants. */
+  async pending(): Promise<boolean> {
+    const { migrations, control } = this.#options
+    if ((await migrations.pending(migrations.sharedTarget())).length > 0) return true
+    const head = await migrations.head('tenant')
+    const behind = { status: { $in: [...MIGRATED] }, schemaVersion: head === undefined ? { $ne: null } : { $ne: head } }
+    const behindOrNew = head === undefined ? behind : { $or: [behind, { status: { $in: [...MIGRATED] }, schemaVersion: null }] }
+    return (await control().count(Tenant, behindOrNew as never)) > 0
+  }
+
+  async targets(): Promise<readonly MigrationTarget[]> {
+    const rows = await this.#options.control().find(Tenant, { status: { $in: [...MIGRATED] } }, { orderBy: { slug: 'asc' } })
+    return rows.map(row => this.#options.registry.target(recordOf(row)))
+  }
+
+  async #shared(): Promise<readonly string[]> {
+    const { migrations, prefix } = this.#options
+    const target = migrations.sharedTarget()
+    const names = await migrations.up(target)
+    await withDirectClient(target.url, async client => {
+      await client.query(`insert into public.tenantkit_control (key, value) values ('naming.prefix', $1) on conflict (key) do nothing`, [prefix])
+      const { rows } = await client.query<{ value: string }>(`select value from public.tenantkit_control where key = 'naming.prefix'`)
+      if (rows[0]?.value !== prefix) {
+        throw new ConfigurationError([`naming.prefix is "${prefix}", and this control plane was set up with "${rows[0]?.value ?? ''}".`], 'Names of tenants depend on it: set it back.')
+      }
+    })
+    return names
+  }
+
+  async #tenants(only: readonly string[] | undefined, concurrency: number): Promise<readonly MigrateOutcome[]> {
+    const em = this.#options.control()
+    const where = { status: { $in: [...MIGRATED] }, ...(only === undefined ? {} : { slug: { $in: [...only] } }) }
+    const rows = await em.find(Tenant, where, { fields: ['slug'], orderBy: { slug: 'asc' } })
+    const slugs = rows.map(row => row.slug)
+    const missing = only?.find(slug => !slugs.includes(slug))
+    if (missing !== undefined) throw new TenantNotFoundError(missing)
+    const outcomes: MigrateOutcome[] = []
+    const queue = [...slugs]
+    const worker = async () => {
+      for (let slug = queue.shift(); slug !== undefined; slug = queue.shift()) outcomes.push(await this.#one(slug))
+    }
+    await Promise.all(Array.from({ length: Math.min(concurrency, queue.length) }, worker))
+    return outcomes.sort((a, b) => a.tenant.localeCompare(b.tenant))
+  }
+
+  async #one(tenant: string): Promise<MigrateOutcome> {
+    try {
+      return { tenant, status: 'applied', names: await this.#options.registry.migrate(tenant) }
+    } catch (error) {
+      return { tenant, status: 'failed', names: [], error: reasonOf(error) }
+    }
+  }
+}

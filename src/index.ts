@@ -1,0 +1,45 @@
+/** The public API of mikro-tenantkit. Importing it loads neither Koa, nor AdminJS, nor the embedded server. */
+export { createTenancy, type OperationOptions, type OperationReport, type ProvisionInput, type RunOptions, type Tenancy } from './tenancy.ts'
+export { defineTenancy, type AdminInput, type DatabaseOptions, type PoolOptions, type TenancyHooks, type TenancyOptions, type UrlSource } from './options.ts'
+export { mikroOrmConfigs, type OrmConfigFactory } from './mikro-orm-configs.ts'
+export type { CheckFinding } from './check.ts'
+export type { MigrateOptions, MigrateOutcome, MigrateReport } from './fleet.ts'
+export {
+  bindContext,
+  controlEm,
+  currentActor,
+  currentContext,
+  currentTenant,
+  em,
+  type Actor,
+  type Isolation,
+  type TenancyContext,
+  type TenantRef,
+} from './context/context.ts'
+export { AUDIT_FIELDS, SOFT_DELETE_FILTER, auditProperties, type AuditField } from './audit/audit-fields.ts'
+export { bothEntity, sharedEntity, tenantEntity, type BothEntity, type ScopedEntity } from './classification/entities.ts'
+export { scopeOf, sharedHalfOf, type ClassificationOptions, type EntityInput } from './classification/classify.ts'
+export type { Plane, Scope } from './classification/scope.ts'
+export { VISIBILITY_FILTER } from './classification/visibility.ts'
+export { newId } from './ids.ts'
+export { SharedMigration, TenantMigration } from './migrations/migration.ts'
+export { Tenant, TenantInvitation, TenantSetting, type TenantStatus } from './tenants/entities.ts'
+export type { TenantRecord } from './tenants/directory.ts'
+export type { TenantInput } from './tenants/input.ts'
+export type { TenantJson } from './tenants/tenant-json.ts'
+export type { TenantPage, TenantQuery } from './tenants/list.ts'
+export type { TenantChange } from './provisioning/tenant-registry.ts'
+export { KeyRing, parseKeyRing, generateKey } from './crypto/key-ring.ts'
+export { open, seal, reseal, needsReseal, type SealContext } from './crypto/seal.ts'
+export { createTokens, bearerToken, type TokenOptions, type Tokens } from './auth/tokens.ts'
+export { assertTokenTenant, withTenantClaims, type IdentityClaims, type TokenClaims } from './auth/claims.ts'
+export { checkPassword, hashPassword, needsRehash, verifyPassword } from './auth/password.ts'
+export { PERMISSIONS, ROLES, permissionsOf, requirePermission, type GlobalRole, type Permission, type TenantRole } from './auth/permissions.ts'
+export { createThrottle, type Throttle, type ThrottleOptions } from './auth/throttle.ts'
+export { fromHeader } from './resolvers/from-header.ts'
+export { fromSession } from './resolvers/from-session.ts'
+export { fromSubdomain, type SubdomainOptions } from './resolvers/from-subdomain.ts'
+export { fromToken } from './resolvers/from-token.ts'
+export { resolveTenant } from './resolvers/resolve-tenant.ts'
+export type { RequestEvidence, ResolveTenant, TenantResolver } from './resolvers/evidence.ts'
+export * from './errors.ts'

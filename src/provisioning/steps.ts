@@ -1,0 +1,43 @@
+/** Runs steps in order; when one fails, what was done is undone in reverse, the failed step included. */
+import { ProvisioningFailedError, TenancyError } from '../errors.ts'
+
+/** One step. `down` must be safe to run when `up` was not, or only half, done. */
+export interface Step {
+  readonly name: string
+  up(): Promise<void>
+  down?(): Promise<void>
+}
+
+/**
+ * Runs the steps.
+ *
+ * @throws PROVISIONING_FAILED with `details.step`, and `details.leftovers` where undoing failed as well. Refusals of the input (status below 500)
+ * are thrown as they are, after undoing.
+ */
+export async function runSteps(steps: readonly Step[]): Promise<void> {
+  const started: Step[] = []
+  for (const step of steps) {
+    started.unshift(step)
+    try {
+      await step.up()
+    } catch (cause) {
+      const leftovers = await undo(started)
+      if (cause instanceof TenancyError && cause.status < 500 && leftovers.length === 0) throw cause
+      throw new ProvisioningFailedError(step.name, reasonOf(cause), { cause, leftovers })
+    }
+  }
+}
+
+async function undo(steps: readonly Step[]): Promise<string[]> {
+  const leftovers: string[] = []
+  for (const step of steps) {
+    await step.down?.().catch((error: unknown) => leftovers.push(`${step.name}: ${reasonOf(error)}`))
+  }
+  return leftovers
+}
+
+/** What an error says, without the URL of a connection that a driver might have put into it. */
+export function reasonOf(error: unknown): string {
+  const message = error instanceof Error ? error.message || error.name : String(error)
+  return message.split('\n')[0]!.replace(/postgres(?:ql)?:\/\/\S+/gi, 'postgresql://…')
+}

@@ -1,0 +1,45 @@
+/** How a tenant is isolated: one interface, one implementation for each isolation. */
+import type { EntityManager } from '@mikro-orm/postgresql'
+import type { Identifier } from '../naming.ts'
+import type { CreatedResource, ProvisioningMode } from '../tenants/entities.ts'
+import type { TenantRecord } from '../tenants/directory.ts'
+
+/** Access to a tenant's data for one run or request. Whoever opens it ends it; afterwards its EntityManager refuses. */
+export interface TenantLease {
+  readonly em: EntityManager
+  end(): void
+}
+
+/** Where the migrations of a tenant run. */
+export interface MigrationPlace {
+  readonly schema: Identifier
+  /** A direct URL (no pooler) with the right to change tables. */
+  readonly url: string
+}
+
+/** A new tenant, as far as its strategy must know it. */
+export interface NewTenant {
+  readonly record: TenantRecord
+  readonly mode: ProvisioningMode
+}
+
+/** What a strategy runs to fill a new tenant: statements with unqualified names, in order. */
+export interface TenantScript {
+  readonly statements: readonly string[]
+  readonly fingerprint: string
+}
+
+export interface IsolationStrategy {
+  /** @throws POOL_EXHAUSTED, SECRET_TAMPERED, SECRET_KEY_UNKNOWN */
+  connect(tenant: TenantRecord): Promise<TenantLease>
+  /** Creates the tenant's place and its tables; `created` is told of each resource as soon as it exists. */
+  create(tenant: NewTenant, script: TenantScript, created: (resource: CreatedResource) => Promise<void>): Promise<void>
+  /** Drops the named resources, and only those that are marked as this tenant's. Returns what was really dropped. */
+  drop(tenant: TenantRecord, resources: readonly CreatedResource[]): Promise<readonly CreatedResource[]>
+  migrationPlace(tenant: TenantRecord): MigrationPlace
+}
+
+/** The mark that this framework leaves on what it creates (`COMMENT ON …`); what does not bear it is never dropped. */
+export function ownershipMark(tenantId: string): string {
+  return `mikro-tenantkit tenant ${tenantId}`
+}

@@ -1,0 +1,97 @@
+/**
+ * The guard of a flush: before any SQL, every entity that would be written, and every entity it refers to, must belong to the unit of work.
+ *
+ * Entities are stamped with their tenant when they come to life. A stamp outlives `em.clear()`, serialisation aside, and tells two tenants
+ * apart that have databases of their own, where the schemas are named alike.
+ */
+import { helper, type ChangeSet, type Collection, type EntityManager, type EntityMetadata, type EventArgs, type EventSubscriber, type FlushEventArgs } from '@mikro-orm/postgresql'
+import { planeOf } from '../classification/scope.ts'
+import { CrossTenantEntityError, NoTenantContextError, ValidationFailedError, type FieldError } from '../errors.ts'
+import { refuseSharedWrite, tenantDriverOf, type TenantDriver } from './tenant-driver.ts'
+
+const stamps = new WeakMap<object, string>()
+
+/** The tenant an entity belongs to, by id, once it came to life in one. */
+export function stampOf(entity: object): string | undefined {
+  return stamps.get(entity)
+}
+
+export class TenantGuard implements EventSubscriber {
+  onInit({ entity, em, meta }: EventArgs<object>): void {
+    if (planeOf(meta as EntityMetadata) === 'shared') return
+    const driver = tenantDriverOf(em as EntityManager)
+    if (driver !== undefined && !stamps.has(entity)) stamps.set(entity, driver.tenant.id)
+  }
+
+  async onFlush({ uow, em }: FlushEventArgs): Promise<void> {
+    const driver = tenantDriverOf(em as EntityManager)
+    driver?.assertActive()
+    for (const changeSet of uow.getChangeSets()) {
+      assertOwn(changeSet.entity, changeSet.meta, driver)
+      for (const target of relationTargets(changeSet)) assertReferable(target, driver, changeSet.meta.className)
+    }
+    for (const collection of uow.getCollectionUpdates() as readonly Collection<object>[]) {
+      assertOwn(collection.owner, helper(collection.owner).__meta as EntityMetadata, driver)
+      for (const item of collection.getItems(false)) assertReferable(item, driver, collection.property.name)
+    }
+    if (driver?.tenant.isolation === 'database') await assertSharedReferences(uow.getChangeSets(), driver)
+  }
+}
+
+function assertOwn(entity: object, meta: EntityMetadata, driver: TenantDriver | undefined): void {
+  if (planeOf(meta) === 'shared') {
+    if (driver !== undefined) refuseSharedWrite(meta.className, driver.tenant.slug)
+    return
+  }
+  if (driver === undefined) {
+    throw new NoTenantContextError(`${meta.className} is a tenant entity, and this unit of work belongs to the control plane.`)
+  }
+  const stamp = stamps.get(entity)
+  if (stamp === undefined) stamps.set(entity, driver.tenant.id)
+  else if (stamp !== driver.tenant.id) throw foreign(meta.className, driver, 'would be written')
+}
+
+function assertReferable(entity: object, driver: TenantDriver | undefined, from: string): void {
+  const meta = helper(entity).__meta as EntityMetadata
+  if (planeOf(meta) === 'shared') return
+  if (driver === undefined) throw new CrossTenantEntityError(`${from} in the control plane would refer to the tenant entity ${meta.className}.`)
+  const stamp = stamps.get(entity)
+  if (stamp !== undefined && stamp !== driver.tenant.id) throw foreign(meta.className, driver, `would be referred to by ${from}`)
+}
+
+function foreign(entity: string, driver: TenantDriver, what: string): CrossTenantEntityError {
+  return new CrossTenantEntityError(`An entity ${entity} of another tenant ${what} in tenant "${driver.tenant.slug}". Nothing was written.`)
+}
+
+/** The to-one relations that a change set writes, unwrapped. */
+function* relationTargets(changeSet: ChangeSet<object>): Generator<object> {
+  for (const property of changeSet.meta.relations) {
+    if (property.kind !== 'm:1' && property.kind !== '1:1') continue
+    const value = (changeSet.entity as Record<string, unknown>)[property.name]
+    if (typeof value !== 'object' || value === null) continue
+    const target = 'unwrap' in value && typeof value.unwrap === 'function' ? (value.unwrap() as object) : value
+    if (helper(target) !== undefined) yield target
+  }
+}
+
+/** In a database of its own a tenant has no foreign key to shared tables: the ids are looked up, one query for each entity referred to. */
+async function assertSharedReferences(changeSets: readonly ChangeSet<object>[], driver: TenantDriver): Promise<void> {
+  const wanted = new Map<EntityMetadata, Map<string, string>>()
+  for (const changeSet of changeSets) {
+    for (const property of changeSet.meta.relations) {
+      const target = property.targetMeta as EntityMetadata | undefined
+      const id: unknown = (changeSet.payload as Record<string, unknown>)[property.name]
+      if (target === undefined || planeOf(target) !== 'shared' || id == null || typeof id === 'object') continue
+      const ids = wanted.get(target) ?? new Map<string, string>()
+      wanted.set(target, ids.set(String(id), property.name))
+    }
+  }
+  const errors: FieldError[] = []
+  for (const [target, ids] of wanted) {
+    const key = target.primaryKeys[0]!
+    const rows = (await driver.control.find(target.class, { [key]: { $in: [...ids.keys()] } }, { fields: [key] } as never)) as Record<string, unknown>[]
+    const found = new Set(rows.map(row => String(row[key])))
+    for (const [id, path] of ids) if (!found.has(id)) errors.push({ path, message: `refers to a ${target.className} that does not exist` })
+  }
+  if (errors.length > 0) throw new ValidationFailedError(errors)
+}

@@ -1,0 +1,189 @@
+/** What needs no database: usage, keys, entities and finding the configuration. */
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { assert } from 'chai'
+import { runCli } from '../../src/cli/run-cli.ts'
+import { parseKeyRing } from '../../src/crypto/key-ring.ts'
+import { configuration, project, type Project } from './project.ts'
+
+const NOWHERE = 'postgres://nobody:hidden@127.0.0.1:9/none'
+
+/** Runs the command line inside this process. */
+async function inside(args: readonly string[], cwd = '/', signal?: AbortSignal) {
+  let [stdout, stderr] = ['', '']
+  const code = await runCli(args, {
+    stdout: text => void (stdout += text),
+    stderr: text => void (stderr += text),
+    env: {},
+    cwd,
+    colour: false,
+    errorColour: false,
+    columns: 100,
+    ...(signal === undefined ? {} : { signal }),
+  })
+  return { code, stdout, stderr }
+}
+
+describe('tenantkit: usage', () => {
+  const wrong: readonly (readonly [readonly string[], RegExp])[] = [
+    [[], /Name a command/],
+    [['nonsense'], /nonsense/],
+    [['tenants'], /Name a command of/],
+    [['tenants', 'nonsense'], /nonsense/],
+    [['tenants', 'list', '--nonsense'], /nonsense/],
+    [['tenants', 'show'], /Not enough non-option arguments/],
+    [['tenants', 'create', '--slug', 'acme'], /name, isolation/],
+    [['tenants', 'create', '--slug', 'acme', '--name', 'A', '--isolation', 'row'], /isolation/],
+    [['tenants', 'create', '--slug', 'acme', '--name', 'A', '--isolation', 'schema', '--metadata', '[1]'], /JSON object/],
+    [['tenants', 'create', '--slug', 'acme', '--name', 'A', '--isolation', 'schema', '--admin-password', 'x'], /admin-email/],
+    [['tenants', 'bootstrap-admin', 'acme'], /admin-email/],
+    [['tenants', 'list', '--limit', 'many'], /whole number/],
+    [['migrate', '--concurrency', '0'], /whole number/],
+    [['migrate', '--scope', 'nonsense'], /scope/],
+    [['migrate', '--scope', 'shared', '--tenant', 'acme'], /--tenant/],
+    [['migrate', '--tenant', ' , '], /names no tenant/],
+    [['migrate:create', '--scope', 'tenant'], /name/],
+    [['keys'], /Name a command of/],
+    [['entities', '--scope', 'nonsense'], /scope/],
+  ]
+  for (const [args, about] of wrong) {
+    it(`refuses \`${args.join(' ')}\` with 2, a usage text and a problem document`, async () => {
+      const human = await inside(args)
+      assert.equal(human.code, 2)
+      assert.equal(human.stdout, '')
+      assert.match(human.stderr, /tenantkit/)
+      assert.match(human.stderr, about)
+      assert.match(human.stderr, /\[WRONG_USAGE\]/)
+      const json = await inside([...args, '--json'])
+      assert.equal(json.code, 2)
+      const document = JSON.parse(json.stdout)
+      assert.containsAllKeys(document, ['type', 'title', 'status', 'detail', 'code', 'hint'])
+      assert.equal(document.code, 'WRONG_USAGE')
+      assert.match(document.detail, about)
+      assert.equal(json.stderr, '')
+    })
+  }
+
+  it('shows the usage of every command and runs none', async () => {
+    const commands = ['check', 'entities', 'tenants', 'tenants create', 'tenants purge', 'migrate', 'migrate:create', 'keys generate']
+    for (const command of ['', ...commands]) {
+      const { code, stdout, stderr } = await inside([...command.split(' ').filter(Boolean), '--help'])
+      assert.deepEqual([code, stderr], [0, ''], command)
+      assert.include(stdout, `tenantkit ${command}`.trim())
+      assert.include(stdout, '--json')
+    }
+    assert.property(JSON.parse((await inside(['--help', '--json'])).stdout), 'usage')
+  })
+})
+
+describe('tenantkit keys generate', () => {
+  it('makes a key that a key ring reads, without a configuration', async () => {
+    const human = await inside(['keys', 'generate'])
+    assert.equal(human.code, 0)
+    parseKeyRing(human.stdout.trim())
+    assert.match(human.stderr, /TENANTKIT_ENCRYPTION_KEYS/)
+    const { stdout } = await inside(['keys', 'generate', '--id', 'k9', '--json'])
+    const document = JSON.parse(stdout)
+    assert.equal(document.id, 'k9')
+    assert.match(document.key, /^k9:/)
+    parseKeyRing(document.key)
+  })
+
+  it('refuses a bad id', async () => {
+    const { code, stdout } = await inside(['keys', 'generate', '--id', 'a b', '--json'])
+    assert.equal(code, 1)
+    assert.equal(JSON.parse(stdout).code, 'CONFIGURATION_INVALID')
+  })
+})
+
+describe('tenantkit: the configuration', function () {
+  this.timeout(30_000)
+  let place: Project
+  before(() => void (place = project(NOWHERE, 'tkcli')))
+  after(() => place[Symbol.dispose]())
+
+  it('lists the entities by scope without a database; what the configuration prints is no part of the result', async () => {
+    const document = await place.json(['entities'])
+    assert.sameMembers(Object.keys(document), ['shared', 'tenant', 'both', 'unclassified'])
+    assert.deepInclude(document.shared, { full_name: 'Plan', table_name: 'plan', scope: 'shared' })
+    assert.deepInclude(document.tenant, { full_name: 'InvoiceLine', table_name: 'invoice_line', scope: 'tenant' })
+    assert.deepInclude(document.both, { full_name: 'User', table_name: 'user', scope: 'both' })
+    assert.deepEqual(document.unclassified, [])
+  })
+
+  it('lists one scope, as a table', async () => {
+    const { code, stdout, stderr } = await place.run(['entities', '--scope', 'tenant'], { cwd: join(place.folder, 'deep/er') })
+    assert.equal(code, 0, stderr)
+    assert.match(stdout, /tenant \d+\n\ntenant\n {2}entity +table\n/)
+    assert.match(stdout, /InvoiceLine +invoice_line/)
+    assert.notInclude(stdout, 'Plan')
+    assert.notInclude(stdout, 'a configuration that talks')
+    assert.include(stderr, 'a configuration that talks')
+  })
+
+  it('lists what has no scope, and why the configuration is refused', async () => {
+    place.configure(
+      `import { defineEntity, p } from '@mikro-orm/postgresql'\n${configuration().replace('entities: [', "entities: [defineEntity({ name: 'Stray', properties: { id: p.uuid().primary() } }), ")}`,
+    )
+    try {
+      const { code, stdout, stderr } = await place.run(['entities', '--json'])
+      assert.equal(code, 0, stderr)
+      const document = JSON.parse(stdout)
+      assert.deepEqual(document.unclassified, [{ full_name: 'Stray', table_name: 'stray', scope: 'unclassified' }])
+      assert.deepInclude(document.both, { full_name: 'User', table_name: 'user', scope: 'both' })
+      assert.match(stderr, /warning: .*Stray/)
+      assert.equal((await place.json(['check'], 1)).code, 'CONFIGURATION_INVALID')
+    } finally {
+      place.configure(configuration())
+    }
+  })
+
+  it('says where it looked when there is none', async () => {
+    const { code, stdout, stderr } = await inside(['check'], '/')
+    assert.deepEqual([code, stdout], [1, ''])
+    assert.match(stderr, /no mikro-orm\.config\.ts[^]*\[CONFIGURATION_INVALID\][^]*hint: /)
+    const given = await inside(['check', '--config', 'gone.ts', '--json'], place.folder)
+    assert.equal(given.code, 1)
+    assert.include(JSON.parse(given.stdout).detail, join(place.folder, 'gone.ts'))
+  })
+
+  it('refuses a configuration without options, and one that does not load', async () => {
+    const write = (name: string, text: string): string => {
+      mkdirSync(join(place.folder, 'other'), { recursive: true })
+      const path = join(place.folder, 'other', name)
+      writeFileSync(path, text)
+      return path
+    }
+    for (const [path, about] of [
+      [write('none.ts', 'export const other = 1\n'), /does not export the options/],
+      [write('broken.ts', "throw new Error('on purpose')\n"), /on purpose/],
+    ] as const) {
+      const { code, stdout } = await inside(['entities', '--config', path, '--json'], place.folder)
+      assert.equal(code, 1)
+      const { code: name, detail } = JSON.parse(stdout)
+      assert.equal(name, 'CONFIGURATION_INVALID')
+      assert.match(detail, about)
+    }
+    rmSync(join(place.folder, 'other'), { recursive: true })
+  })
+
+  it('fails with a problem document when the database does not answer, closes what the options began, and hides the password', async () => {
+    place.configure(configuration(`close: async () => { console.log('closed by the options') },`))
+    try {
+      const { code, stdout, stderr } = await place.run(['tenants', 'list', '--json'])
+      assert.equal(code, 1, stderr)
+      assert.containsAllKeys(JSON.parse(stdout), ['type', 'title', 'status', 'detail', 'code', 'hint'])
+      assert.equal(JSON.parse(stdout).code, 'INTERNAL', stdout)
+      assert.include(stderr, 'closed by the options')
+      assert.notInclude(stdout + stderr, 'hidden')
+    } finally {
+      place.configure(configuration())
+    }
+  })
+
+  it('answers what the signal says when it is interrupted before it begins', async () => {
+    const { code, stdout } = await inside(['entities', '--json'], place.folder, AbortSignal.abort(130))
+    assert.equal(code, 130)
+    assert.equal(JSON.parse(stdout).code, 'INTERRUPTED')
+  })
+})
