@@ -36,7 +36,9 @@ export function verifier(tenancy: Tenancy, tokens: Tokens): (token: string) => P
   return async token => {
     const claims: TokenClaims = await tokens.verify(token)
     if (claims.plane === 'tenant') return { claims, actor: { plane: 'tenant', id: claims.sub, label: claims.sub } }
-    const user = isUuid(claims.sub) ? await tenancy.runAsSystem('authentication', () => controlEm().findOne(User.shared, { id: claims.sub })) : null
+    const user = isUuid(claims.sub)
+      ? await tenancy.runAsSystem('authentication', () => controlEm().findOne(User.shared, { id: claims.sub }))
+      : null
     if (user === null) throw new UnauthenticatedError()
     return { claims, actor: { plane: 'global', id: user.id, label: user.email, permissions: permissionsOf('global', user.role) } }
   }

@@ -4,15 +4,24 @@ import { DEMO } from './seed.ts'
 
 /** The lines to print, in plain text. In production they hold no password. */
 export function announcement(config: Configuration, origin: string): readonly string[] {
-  const lines = ['', `API        ${origin}/api`, `Liveness   ${origin}/health/live`, `Readiness  ${origin}/health/ready`, `Metrics    ${origin}/metrics`]
-  if (config.isProduction) return [...lines, '', `curl -sS ${origin}/health/live`, `curl -sS ${origin}/health/ready`, `curl -sS ${origin}/metrics`, '']
+  const lines = [
+    '',
+    `API        ${origin}/api`,
+    `Liveness   ${origin}/health/live`,
+    `Readiness  ${origin}/health/ready`,
+    `Metrics    ${origin}/metrics`,
+  ]
+  if (config.isProduction)
+    return [...lines, '', `curl -sS ${origin}/health/live`, `curl -sS ${origin}/health/ready`, `curl -sS ${origin}/metrics`, '']
   const { adminEmail, adminPassword = '', demoPassword = '' } = config
   const operator = { email: adminEmail, password: adminPassword }
   const [acme, globex] = DEMO.map(({ slug, email }) => ({ email, password: demoPassword, tenant: slug }))
   return [
     ...lines,
     '',
-    ...(config.secretsFile === undefined ? [] : [`Secrets that were not given were generated; they are kept in ${config.secretsFile}.`, '']),
+    ...(config.secretsFile === undefined
+      ? []
+      : [`Secrets that were not given were generated; they are kept in ${config.secretsFile}.`, '']),
     'Log-ins (demo)',
     `  operator   ${adminEmail}  ${adminPassword}`,
     ...DEMO.map(({ slug, email }) => `  ${slug.padEnd(9)}  ${email}  ${demoPassword}  (tenant ${slug})`),

@@ -2,7 +2,16 @@
 import Koa from 'koa'
 import { createTokens, fromHeader, fromToken } from 'mikro-tenantkit'
 import type { Tenancy, Tokens } from 'mikro-tenantkit'
-import { authentication, checkMiddlewareOrder, controlPlane, createMetrics, health, problems, requestLog, tenantMiddleware } from 'mikro-tenantkit/koa'
+import {
+  authentication,
+  checkMiddlewareOrder,
+  controlPlane,
+  createMetrics,
+  health,
+  problems,
+  requestLog,
+  tenantMiddleware,
+} from 'mikro-tenantkit/koa'
 import type { Log } from 'mikro-tenantkit/koa'
 import { actorInTenant, verifier } from './accounts.ts'
 import { loginRoutes, meRoutes } from './routes/auth.ts'

@@ -44,7 +44,8 @@ async function start(): Promise<void> {
 /** The schema and the first rows. In production only `tenantkit migrate` migrates. */
 async function prepare(running: Tenancy, config: Configuration): Promise<void> {
   if (config.isProduction) {
-    if (await running.pendingMigrations()) throw new ConfigurationError(['The database has an old schema.'], 'Run `npx tenantkit migrate`, then start again.')
+    if (await running.pendingMigrations())
+      throw new ConfigurationError(['The database has an old schema.'], 'Run `npx tenantkit migrate`, then start again.')
     return seedOperator(running, config)
   }
   const { tenants } = await running.migrate({ scope: 'all' })

@@ -28,7 +28,10 @@ export async function seedOperator(tenancy: Tenancy, { adminEmail, adminPassword
     const control = controlEm()
     if ((await control.findOne(User.shared, { email: adminEmail })) !== null) return
     if (adminPassword === undefined)
-      throw new ConfigurationError([`TENANTKIT_ADMIN_PASSWORD is not set, and there is no operator ${adminEmail} yet.`], 'Set it for the first start.')
+      throw new ConfigurationError(
+        [`TENANTKIT_ADMIN_PASSWORD is not set, and there is no operator ${adminEmail} yet.`],
+        'Set it for the first start.',
+      )
     const passwordHash = await hashPassword(adminPassword)
     control.persist(control.create(User.shared, { email: adminEmail, name: 'Operator', role: 'owner', passwordHash }))
     await control.flush()
@@ -77,7 +80,9 @@ async function seedAnnouncements(tenancy: Tenancy): Promise<void> {
   const all = { title: 'Welcome', body: 'Everyone reads this.', allowedTenants: [] }
   control.persist(control.create(Announcement, all as never))
   if (acme !== undefined)
-    control.persist(control.create(Announcement, { title: 'For Acme', body: 'Only Acme reads this.', allowedTenants: [acme.ref.id] } as never))
+    control.persist(
+      control.create(Announcement, { title: 'For Acme', body: 'Only Acme reads this.', allowedTenants: [acme.ref.id] } as never),
+    )
   await control.flush()
 }
 
@@ -97,7 +102,14 @@ async function seedTenant(slug: string, email: string, name: string, password: s
   for (const product of products) product.tags.add(tag)
   em().persist([tag, ...customers, ...products])
   for (const [index, customer] of customers.entries()) {
-    const invoice = em().create(Invoice, { number: `DEMO-${index + 1}`, status: 'sent', currency: 'EUR', customer, total: '0.00', id: newId() })
+    const invoice = em().create(Invoice, {
+      number: `DEMO-${index + 1}`,
+      status: 'sent',
+      currency: 'EUR',
+      customer,
+      total: '0.00',
+      id: newId(),
+    })
     em().persist(invoice)
     let total = 0n
     for (const [at, product] of products.entries()) {

@@ -41,18 +41,34 @@ function entities({ options }: CheckOptions): CheckFinding {
   const unaudited = options.entities.all.filter(entity => !entity.meta.embeddable && !('createdBy' in entity.properties)).map(nameOf)
   const message = `${count('shared')} shared, ${count('tenant')} tenant, ${count('both') / 2} both`
   if (unaudited.length === 0) return { name: 'entities', ok: true, level: 'ok', message }
-  return { name: 'entities', ok: true, level: 'warning', message: `${message}; without audit fields: ${unaudited.join(', ')}`, hint: 'Define them with sharedEntity, tenantEntity or bothEntity.' }
+  return {
+    name: 'entities',
+    ok: true,
+    level: 'warning',
+    message: `${message}; without audit fields: ${unaudited.join(', ')}`,
+    hint: 'Define them with sharedEntity, tenantEntity or bothEntity.',
+  }
 }
 
 async function database({ control }: CheckOptions): Promise<CheckFinding> {
-  const [row] = (await control().execute('select pg_catalog.current_setting(?) as version, pg_catalog.current_setting(?) as path', ['server_version_num', 'search_path'])) as {
+  const [row] = (await control().execute('select pg_catalog.current_setting(?) as version, pg_catalog.current_setting(?) as path', [
+    'server_version_num',
+    'search_path',
+  ])) as {
     version: string
     path: string
   }[]
   const version = Number(row!.version)
-  if (version < 150_000) return { name: 'database', ok: false, level: 'error', message: `PostgreSQL ${version} is too old`, hint: 'Use PostgreSQL 15 or newer.' }
+  if (version < 150_000)
+    return { name: 'database', ok: false, level: 'error', message: `PostgreSQL ${version} is too old`, hint: 'Use PostgreSQL 15 or newer.' }
   if (row!.path.replaceAll('"', '') !== '') {
-    return { name: 'database', ok: false, level: 'error', message: 'the search_path is not empty', hint: "Set it for the role: alter role … in database … set search_path to ''." }
+    return {
+      name: 'database',
+      ok: false,
+      level: 'error',
+      message: 'the search_path is not empty',
+      hint: "Set it for the role: alter role … in database … set search_path to ''.",
+    }
   }
   return { name: 'database', ok: true, level: 'ok', message: `PostgreSQL ${Math.floor(version / 10_000)}, search_path empty` }
 }
@@ -60,14 +76,39 @@ async function database({ control }: CheckOptions): Promise<CheckFinding> {
 async function sharedMigrations({ migrations }: CheckOptions): Promise<CheckFinding> {
   const pending = await migrations.pending(migrations.sharedTarget())
   if (pending.length === 0) return { name: 'shared migrations', ok: true, level: 'ok', message: 'up to date' }
-  return { name: 'shared migrations', ok: true, level: 'warning', message: `${pending.length} pending: ${pending.join(', ')}`, hint: 'Run: npx tenantkit migrate' }
+  return {
+    name: 'shared migrations',
+    ok: true,
+    level: 'warning',
+    message: `${pending.length} pending: ${pending.join(', ')}`,
+    hint: 'Run: npx tenantkit migrate',
+  }
 }
 
 async function tenantMigrations({ migrations, control }: CheckOptions): Promise<CheckFinding> {
+  const shared = await migrations.pending(migrations.sharedTarget())
+  if (shared.some(name => name.startsWith('tenantkit_'))) {
+    return {
+      name: 'tenant migrations',
+      ok: true,
+      level: 'warning',
+      message: 'there is no registry yet',
+      hint: 'Run: npx tenantkit migrate',
+    }
+  }
   const head = await migrations.head('tenant')
   const rows = await control().find(Tenant, { status: { $in: ['ready', 'suspended'] } }, { fields: ['slug', 'schemaVersion'] })
   const behind = rows.filter(row => row.schemaVersion !== (head ?? null))
   if (behind.length === 0) return { name: 'tenant migrations', ok: true, level: 'ok', message: `${rows.length} tenants up to date` }
-  const some = behind.slice(0, 5).map(row => row.slug).join(', ')
-  return { name: 'tenant migrations', ok: true, level: 'warning', message: `${behind.length} of ${rows.length} tenants are behind: ${some}`, hint: 'Run: npx tenantkit migrate' }
+  const some = behind
+    .slice(0, 5)
+    .map(row => row.slug)
+    .join(', ')
+  return {
+    name: 'tenant migrations',
+    ok: true,
+    level: 'warning',
+    message: `${behind.length} of ${rows.length} tenants are behind: ${some}`,
+    hint: 'Run: npx tenantkit migrate',
+  }
 }

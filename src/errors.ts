@@ -1,142 +1,8 @@
-/**
- * The error tree: every error this framework throws has a stable `code`, an HTTP `status` and a `hint`.
- *
- * Messages say the bad value, what is allowed and what to do. They never hold a secret.
- * Codes and statuses are a contract with clients.
- */
+/** Every error of this framework. The base and the errors about tenants stand in files of their own and are passed on here. */
+import { TenancyError, shown, type FieldError } from './tenancy-error.ts'
 
-/** One refused field of an input. `path` is written with dots, `''` means the whole body. */
-export interface FieldError {
-  readonly path: string
-  readonly message: string
-}
-
-/** What a {@link TenancyError} may carry beside its message. */
-export interface TenancyErrorOptions {
-  /** What to do about it, in one or two sentences. */
-  readonly hint?: string
-  /** Machine-readable facts, shown to the client. Never a secret. */
-  readonly details?: Readonly<Record<string, unknown>>
-  /** The refused fields, for validation errors. */
-  readonly errors?: readonly FieldError[]
-  /** After how many seconds a client may try again (`Retry-After`). */
-  readonly retryAfterSeconds?: number
-  /** The error that led to this one. It is logged, never sent to a client. */
-  readonly cause?: unknown
-}
-
-/**
- * The root of all errors of this framework.
- *
- * @example
- * try { await tenancy.run('acme', work) } catch (error) {
- *   if (error instanceof TenancyError && error.code === 'TENANT_SUSPENDED') …
- * }
- */
-export abstract class TenancyError extends Error {
-  abstract readonly code: string
-  abstract readonly status: number
-  readonly hint: string | undefined
-  readonly details: Readonly<Record<string, unknown>> | undefined
-  readonly errors: readonly FieldError[] | undefined
-  readonly retryAfterSeconds: number | undefined
-
-  constructor(message: string, options: TenancyErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause })
-    this.name = new.target.name
-    this.hint = options.hint
-    this.details = options.details
-    this.errors = options.errors
-    this.retryAfterSeconds = options.retryAfterSeconds
-  }
-}
-
-/** A value in an error message, cut so that a hostile input cannot fill a log. */
-export function shown(value: unknown): string {
-  const text = typeof value === 'string' ? value : typeof value === 'object' ? Object.prototype.toString.call(value) : String(value)
-  const clean = text.replace(/[^\x20-\x7e]/g, '?')
-  return JSON.stringify(clean.length > 80 ? `${clean.slice(0, 77)}...` : clean)
-}
-
-// ---- evidence and tenants
-
-/** A route needs a tenant, and the request named none. */
-export class TenantRequiredError extends TenancyError {
-  readonly code = 'TENANT_REQUIRED'
-  readonly status = 400
-  constructor() {
-    super('This route needs a tenant, and the request names none.', {
-      hint: 'Send the header X-Tenant with the slug of the tenant, or use a token of a tenant.',
-    })
-  }
-}
-
-/** The identifier of a tenant is malformed. */
-export class TenantInvalidError extends TenancyError {
-  readonly code = 'TENANT_INVALID'
-  readonly status = 400
-  constructor(identifier: unknown) {
-    super(`${shown(identifier)} is not a tenant slug.`, {
-      hint: 'A slug has 3 to 50 lower-case letters, digits and single hyphens, begins with a letter and ends with a letter or digit.',
-    })
-  }
-}
-
-/** No tenant has this slug. */
-export class TenantNotFoundError extends TenancyError {
-  readonly code = 'TENANT_NOT_FOUND'
-  readonly status = 404
-  constructor(identifier: unknown) {
-    super(`There is no tenant ${shown(identifier)}.`, { hint: 'Check the spelling of the slug; `tenantkit tenants list` shows what exists.' })
-  }
-}
-
-/** Two resolvers found different tenants in one request. */
-export class TenantEvidenceConflictError extends TenancyError {
-  readonly code = 'TENANT_EVIDENCE_CONFLICT'
-  readonly status = 409
-  constructor(sources: readonly string[]) {
-    super(`The request names different tenants (by ${sources.join(' and ')}).`, {
-      hint: 'Send one tenant only: drop the header, or use a token of the tenant that the header names.',
-    })
-  }
-}
-
-/** The identity of the request may not enter this tenant. */
-export class TenantForbiddenError extends TenancyError {
-  readonly code = 'TENANT_FORBIDDEN'
-  readonly status = 403
-  constructor() {
-    super('This identity may not enter the tenant.', { hint: 'Log in to that tenant, or ask a global operator for the permission tenants:enter.' })
-  }
-}
-
-/** The tenant exists and does not serve yet: pending, provisioning or failed. */
-export class TenantNotReadyError extends TenancyError {
-  readonly code = 'TENANT_NOT_READY'
-  readonly status = 503
-  constructor(slug: string, tenantStatus: string) {
-    super(`Tenant ${shown(slug)} is not ready (${tenantStatus}).`, { hint: 'Try again shortly; an operator sees the reason in the registry.', retryAfterSeconds: 5 })
-  }
-}
-
-/** The tenant is suspended, for operators too. */
-export class TenantSuspendedError extends TenancyError {
-  readonly code = 'TENANT_SUSPENDED'
-  readonly status = 403
-  constructor(slug: string) {
-    super(`Tenant ${shown(slug)} is suspended.`, { hint: 'An operator can resume it: `tenantkit tenants resume <slug>`.' })
-  }
-}
-
-/** The tenant is archived, being purged or purged. */
-export class TenantArchivedError extends TenancyError {
-  readonly code = 'TENANT_ARCHIVED'
-  readonly status = 410
-  constructor(slug: string) {
-    super(`Tenant ${shown(slug)} is archived.`, { hint: 'An archived tenant can be restored until it is purged: `tenantkit tenants restore <slug>`.' })
-  }
-}
+export * from './tenancy-error.ts'
+export * from './tenant-errors.ts'
 
 // ---- programming errors of an application
 
@@ -144,7 +10,11 @@ export class TenantArchivedError extends TenancyError {
 export class NoTenantContextError extends TenancyError {
   readonly code = 'NO_TENANT_CONTEXT'
   readonly status = 500
-  constructor(message = 'No tenant is active here.', hint = 'Wrap the call in tenancy.run(slug, work), or mount tenantMiddleware(tenancy, …) before this route.', cause?: unknown) {
+  constructor(
+    message = 'No tenant is active here.',
+    hint = 'Wrap the call in tenancy.run(slug, work), or mount tenantMiddleware(tenancy, …) before this route.',
+    cause?: unknown,
+  ) {
     super(message, { hint, cause })
   }
 }
@@ -164,7 +34,10 @@ export class NoActorError extends TenancyError {
 export class CrossTenantEntityError extends TenancyError {
   readonly code = 'CROSS_TENANT_ENTITY'
   readonly status = 500
-  constructor(message: string, hint = 'Load the entity again inside the tenant that is active; write shared entities through controlEm().') {
+  constructor(
+    message: string,
+    hint = 'Load the entity again inside the tenant that is active; write shared entities through controlEm().',
+  ) {
     super(message, { hint })
   }
 }
@@ -186,7 +59,10 @@ export class ConfigurationError extends TenancyError {
   readonly status = 500
   readonly problems: readonly string[]
   constructor(problems: readonly string[], hint?: string) {
-    super(problems.length === 1 ? problems[0]! : `${problems.length} problems:\n${problems.map(p => `  - ${p}`).join('\n')}`, hint === undefined ? {} : { hint })
+    super(
+      problems.length === 1 ? problems[0]! : `${problems.length} problems:\n${problems.map(p => `  - ${p}`).join('\n')}`,
+      hint === undefined ? {} : { hint },
+    )
     this.problems = problems
   }
 }
@@ -198,7 +74,12 @@ export class ValidationFailedError extends TenancyError {
   readonly code = 'VALIDATION_FAILED'
   readonly status = 400
   constructor(errors: readonly FieldError[], hint = 'Correct the fields named in errors.') {
-    super(errors.length === 1 ? `${errors[0]!.path ? `${errors[0]!.path}: ` : ''}${errors[0]!.message}` : `${errors.length} fields are refused.`, { errors, hint })
+    super(
+      errors.length === 1
+        ? `${errors[0]!.path ? `${errors[0]!.path}: ` : ''}${errors[0]!.message}`
+        : `${errors.length} fields are refused.`,
+      { errors, hint },
+    )
   }
 }
 
@@ -222,7 +103,10 @@ export class SlugTakenError extends TenancyError {
   readonly code = 'SLUG_TAKEN'
   readonly status = 409
   constructor(slug: string) {
-    super(`The slug ${shown(slug)} is taken.`, { hint: 'A slug is free again when its tenant is purged.', errors: [{ path: 'slug', message: 'is taken' }] })
+    super(`The slug ${shown(slug)} is taken.`, {
+      hint: 'A slug is free again when its tenant is purged.',
+      errors: [{ path: 'slug', message: 'is taken' }],
+    })
   }
 }
 
@@ -231,7 +115,10 @@ export class AliasTakenError extends TenancyError {
   readonly code = 'ALIAS_TAKEN'
   readonly status = 409
   constructor(alias: string) {
-    super(`The connection alias ${shown(alias)} is taken.`, { hint: 'Choose another alias.', errors: [{ path: 'connection_alias', message: 'is taken' }] })
+    super(`The connection alias ${shown(alias)} is taken.`, {
+      hint: 'Choose another alias.',
+      errors: [{ path: 'connection_alias', message: 'is taken' }],
+    })
   }
 }
 
@@ -240,7 +127,10 @@ export class SchemaTakenError extends TenancyError {
   readonly code = 'SCHEMA_TAKEN'
   readonly status = 409
   constructor(schema: string) {
-    super(`The schema ${shown(schema)} is taken.`, { hint: 'Choose another schema name (or another slug).', errors: [{ path: 'schema_name', message: 'is taken' }] })
+    super(`The schema ${shown(schema)} is taken.`, {
+      hint: 'Choose another schema name (or another slug).',
+      errors: [{ path: 'schema_name', message: 'is taken' }],
+    })
   }
 }
 
@@ -258,7 +148,10 @@ export class ConfirmationRequiredError extends TenancyError {
   readonly code = 'CONFIRMATION_REQUIRED'
   readonly status = 400
   constructor(phrase: string) {
-    super(`This cannot be undone and needs the phrase ${JSON.stringify(phrase)}.`, { hint: `Send "confirm": ${JSON.stringify(phrase)}.`, errors: [{ path: 'confirm', message: `must be ${JSON.stringify(phrase)}` }] })
+    super(`This cannot be undone and needs the phrase ${JSON.stringify(phrase)}.`, {
+      hint: `Send "confirm": ${JSON.stringify(phrase)}.`,
+      errors: [{ path: 'confirm', message: `must be ${JSON.stringify(phrase)}` }],
+    })
   }
 }
 
@@ -268,51 +161,6 @@ export class UnknownOperationError extends TenancyError {
   readonly status = 400
   constructor(operation: unknown, allowed: readonly string[]) {
     super(`${shown(operation)} is not an operation.`, { hint: `Allowed: ${allowed.join(', ')}.`, details: { allowed } })
-  }
-}
-
-// ---- the life of a tenant
-
-/** The tenant's status does not allow this. `details.allowed` lists the statuses that do. */
-export class InvalidStateError extends TenancyError {
-  readonly code = 'INVALID_STATE'
-  readonly status = 409
-  constructor(slug: string, operation: string, current: string, allowed: readonly string[], reason?: string) {
-    super(reason ?? `Tenant ${shown(slug)} is ${current}; ${operation} is not possible.`, {
-      hint: allowed.length > 0 ? `Possible when it is: ${allowed.join(', ')}.` : 'This cannot be undone.',
-      details: { status: current, operation, allowed },
-    })
-  }
-}
-
-/** A step of provisioning (or purging) failed; what had been done was undone. `details.step` names the step. */
-export class ProvisioningFailedError extends TenancyError {
-  readonly code = 'PROVISIONING_FAILED'
-  readonly status = 502
-  constructor(step: string, reason: string, options: { readonly cause?: unknown; readonly leftovers?: readonly string[] } = {}) {
-    super(`Provisioning failed at the step ${step}: ${reason}`, {
-      hint: 'The tenant is marked failed with the reason; retry it, or delete it.',
-      details: { step, ...(options.leftovers?.length ? { leftovers: options.leftovers } : {}) },
-      cause: options.cause,
-    })
-  }
-}
-
-/** Another operation holds this tenant. */
-export class OperationConflictError extends TenancyError {
-  readonly code = 'OPERATION_CONFLICT'
-  readonly status = 409
-  constructor(slug: string) {
-    super(`Another operation works on tenant ${shown(slug)}.`, { hint: 'Wait until it has ended, then try again.', retryAfterSeconds: 5 })
-  }
-}
-
-/** Schema tenants need a PostgreSQL control plane. */
-export class SchemaProvisioningUnsupportedError extends TenancyError {
-  readonly code = 'SCHEMA_PROVISIONING_UNSUPPORTED'
-  readonly status = 400
-  constructor() {
-    super('Schema tenants need a control plane on PostgreSQL.', { hint: 'Use isolation "database", or a PostgreSQL control plane.' })
   }
 }
 
@@ -332,7 +180,9 @@ export class ForbiddenError extends TenancyError {
   readonly code = 'FORBIDDEN'
   readonly status = 403
   constructor(permission?: string) {
-    super(permission === undefined ? 'This identity may not do this.' : `This needs the permission ${permission}.`, { hint: 'Ask an owner for the permission, or use another account.' })
+    super(permission === undefined ? 'This identity may not do this.' : `This needs the permission ${permission}.`, {
+      hint: 'Ask an owner for the permission, or use another account.',
+    })
   }
 }
 
@@ -381,7 +231,9 @@ export class SecretKeyUnknownError extends TenancyError {
   readonly code = 'SECRET_KEY_UNKNOWN'
   readonly status = 500
   constructor(keyId: string, known: readonly string[]) {
-    super(`A stored secret was sealed with the key ${shown(keyId)}, which the key ring does not hold.`, { hint: `Known keys: ${known.map(shown).join(', ')}. Add the old key to TENANTKIT_ENCRYPTION_KEYS.` })
+    super(`A stored secret was sealed with the key ${shown(keyId)}, which the key ring does not hold.`, {
+      hint: `Known keys: ${known.map(shown).join(', ')}. Add the old key to TENANTKIT_ENCRYPTION_KEYS.`,
+    })
   }
 }
 
@@ -390,7 +242,11 @@ export class PoolExhaustedError extends TenancyError {
   readonly code = 'POOL_EXHAUSTED'
   readonly status = 503
   constructor(waitedMilliseconds: number, cause?: unknown) {
-    super(`No database connection became free within ${waitedMilliseconds} ms.`, { hint: 'Try again shortly, or raise the size of the pools.', retryAfterSeconds: 2, cause })
+    super(`No database connection became free within ${waitedMilliseconds} ms.`, {
+      hint: 'Try again shortly, or raise the size of the pools.',
+      retryAfterSeconds: 2,
+      cause,
+    })
   }
 }
 
@@ -399,7 +255,10 @@ export class ConnectionClosedError extends TenancyError {
   readonly code = 'CONNECTION_CLOSED'
   readonly status = 503
   constructor(key: string) {
-    super(`The connection ${shown(key)} is closed.`, { hint: 'Use the EntityManager only inside the run or request that gave it.', retryAfterSeconds: 1 })
+    super(`The connection ${shown(key)} is closed.`, {
+      hint: 'Use the EntityManager only inside the run or request that gave it.',
+      retryAfterSeconds: 1,
+    })
   }
 }
 

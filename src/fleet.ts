@@ -9,6 +9,7 @@ import { reasonOf } from './provisioning/steps.ts'
 import { recordOf } from './tenants/directory.ts'
 import { Tenant } from './tenants/entities.ts'
 
+/** What `tenancy.migrate` applies. */
 export interface MigrateOptions {
   /** Default `all`. */
   readonly scope?: 'shared' | 'tenant' | 'all' | undefined
@@ -26,6 +27,7 @@ export interface MigrateOutcome {
   readonly error?: string
 }
 
+/** What `tenancy.migrate` applied. */
 export interface MigrateReport {
   /** Migrations applied to the control plane. */
   readonly shared: readonly string[]
@@ -51,7 +53,8 @@ export class FleetMigration {
 
   async migrate(options: MigrateOptions): Promise<MigrateReport> {
     const { scope = 'all', concurrency = DEFAULT_CONCURRENCY } = options
-    if (!Number.isSafeInteger(concurrency) || concurrency < 1) throw new ValidationFailedError([{ path: 'concurrency', message: 'must be a positive whole number' }])
+    if (!Number.isSafeInteger(concurrency) || concurrency < 1)
+      throw new ValidationFailedError([{ path: 'concurrency', message: 'must be a positive whole number' }])
     const shared = scope === 'tenant' ? [] : await this.#shared()
     return { shared, tenants: scope === 'shared' ? [] : await this.#tenants(options.tenants, concurrency) }
   }
@@ -76,10 +79,15 @@ export class FleetMigration {
     const target = migrations.sharedTarget()
     const names = await migrations.up(target)
     await withDirectClient(target.url, async client => {
-      await client.query(`insert into public.tenantkit_control (key, value) values ('naming.prefix', $1) on conflict (key) do nothing`, [prefix])
+      await client.query(`insert into public.tenantkit_control (key, value) values ('naming.prefix', $1) on conflict (key) do nothing`, [
+        prefix,
+      ])
       const { rows } = await client.query<{ value: string }>(`select value from public.tenantkit_control where key = 'naming.prefix'`)
       if (rows[0]?.value !== prefix) {
-        throw new ConfigurationError([`naming.prefix is "${prefix}", and this control plane was set up with "${rows[0]?.value ?? ''}".`], 'Names of tenants depend on it: set it back.')
+        throw new ConfigurationError(
+          [`naming.prefix is "${prefix}", and this control plane was set up with "${rows[0]?.value ?? ''}".`],
+          'Names of tenants depend on it: set it back.',
+        )
       }
     })
     return names

@@ -1,6 +1,15 @@
 /** The public API of mikro-tenantkit. Importing it loads neither Koa, nor AdminJS, nor the embedded server. */
-export { createTenancy, type OperationOptions, type OperationReport, type ProvisionInput, type RunOptions, type Tenancy } from './tenancy.ts'
-export { defineTenancy, type AdminInput, type DatabaseOptions, type PoolOptions, type TenancyHooks, type TenancyOptions, type UrlSource } from './options.ts'
+export { createTenancy, type Tenancy } from './tenancy.ts'
+export type { OperationOptions, OperationReport, ProvisionInput, RunOptions } from './tenancy-types.ts'
+export {
+  defineTenancy,
+  type AdminInput,
+  type DatabaseOptions,
+  type PoolOptions,
+  type TenancyHooks,
+  type TenancyOptions,
+  type UrlSource,
+} from './options.ts'
 export { mikroOrmConfigs, type OrmConfigFactory } from './mikro-orm-configs.ts'
 export type { CheckFinding } from './check.ts'
 export type { MigrateOptions, MigrateOutcome, MigrateReport } from './fleet.ts'
@@ -34,7 +43,15 @@ export { open, seal, reseal, needsReseal, type SealContext } from './crypto/seal
 export { createTokens, bearerToken, type TokenOptions, type Tokens } from './auth/tokens.ts'
 export { assertTokenTenant, withTenantClaims, type IdentityClaims, type TokenClaims } from './auth/claims.ts'
 export { checkPassword, hashPassword, needsRehash, verifyPassword } from './auth/password.ts'
-export { PERMISSIONS, ROLES, permissionsOf, requirePermission, type GlobalRole, type Permission, type TenantRole } from './auth/permissions.ts'
+export {
+  PERMISSIONS,
+  ROLES,
+  permissionsOf,
+  requirePermission,
+  type GlobalRole,
+  type Permission,
+  type TenantRole,
+} from './auth/permissions.ts'
 export { createThrottle, type Throttle, type ThrottleOptions } from './auth/throttle.ts'
 export { fromHeader } from './resolvers/from-header.ts'
 export { fromSession } from './resolvers/from-session.ts'
@@ -42,4 +59,45 @@ export { fromSubdomain, type SubdomainOptions } from './resolvers/from-subdomain
 export { fromToken } from './resolvers/from-token.ts'
 export { resolveTenant } from './resolvers/resolve-tenant.ts'
 export type { RequestEvidence, ResolveTenant, TenantResolver } from './resolvers/evidence.ts'
-export * from './errors.ts'
+export { TenancyError, type FieldError, type TenancyErrorOptions } from './tenancy-error.ts'
+export {
+  InvalidStateError,
+  OperationConflictError,
+  ProvisioningFailedError,
+  SchemaProvisioningUnsupportedError,
+  TenantArchivedError,
+  TenantEvidenceConflictError,
+  TenantForbiddenError,
+  TenantInvalidError,
+  TenantNotFoundError,
+  TenantNotReadyError,
+  TenantRequiredError,
+  TenantSuspendedError,
+} from './tenant-errors.ts'
+export {
+  AliasTakenError,
+  ConfigurationError,
+  ConfirmationRequiredError,
+  ConflictError,
+  ConnectionClosedError,
+  CrossDatabaseQueryError,
+  CrossTenantEntityError,
+  ForbiddenError,
+  InternalError,
+  NoActorError,
+  NoTenantContextError,
+  NotFoundError,
+  PayloadTooLargeError,
+  PoolExhaustedError,
+  RateLimitedError,
+  ReservedNameError,
+  SchemaTakenError,
+  SecretKeyUnknownError,
+  SecretTamperedError,
+  SlugTakenError,
+  UnauthenticatedError,
+  UnknownOperationError,
+  UnsupportedMediaTypeError,
+  ValidationFailedError,
+} from './errors.ts'
+export { MigrationBusyError, MigrationFailedError, MigrationRunFailedError, SchemaNotFoundError } from './migrations/errors.ts'

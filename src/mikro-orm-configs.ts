@@ -21,7 +21,12 @@ export function mikroOrmConfigs(options: TenancyOptions): OrmConfigFactory[] {
     async contextName => {
       const url = await resolveUrl(options.database)
       const directUrl = options.database.directUrl === undefined || options.database.directUrl === '' ? url : options.database.directUrl
-      const settings = { entities: classifyOptions(options), frameworkEntities: [...REGISTRY_ENTITIES], directUrl, path: options.migrations.path }
+      const settings = {
+        entities: classifyOptions(options),
+        frameworkEntities: [...REGISTRY_ENTITIES],
+        directUrl,
+        path: options.migrations.path,
+      }
       const targets = () => withTargets(options, url)
       const configs = ormConfigs(settings, {
         listTenants: async () => (await targets()).filter(target => target.isolation === 'schema'),
@@ -37,8 +42,8 @@ export function mikroOrmConfigs(options: TenancyOptions): OrmConfigFactory[] {
 }
 
 async function withTargets(options: TenancyOptions, url: string): Promise<readonly MigrationTarget[]> {
-  const { close: _close, ...rest } = options
-  const tenancy = await createTenancy({ ...rest, database: { ...options.database, url } })
+  // The server that the URL leads to must outlive this look into the registry.
+  const tenancy = await createTenancy({ ...options, database: { ...options.database, url }, close: () => Promise.resolve() })
   try {
     return await tenancy.migrationTargets()
   } finally {

@@ -68,7 +68,10 @@ export function parseSlug(value: unknown): Slug {
 export function parseNewSlug(value: unknown): Slug {
   if (!isSlug(value)) {
     throw new ValidationFailedError([
-      { path: 'slug', message: 'must have 3 to 50 lower-case letters, digits and single hyphens, begin with a letter and end with a letter or digit' },
+      {
+        path: 'slug',
+        message: 'must have 3 to 50 lower-case letters, digits and single hyphens, begin with a letter and end with a letter or digit',
+      },
     ])
   }
   if (RESERVED_SLUGS.has(value)) throw new ReservedNameError('slug', value)
@@ -87,7 +90,9 @@ export function isIdentifier(value: unknown): value is Identifier {
  */
 export function parseIdentifier(value: unknown, path = 'name'): Identifier {
   if (!isIdentifier(value)) {
-    throw new ValidationFailedError([{ path, message: 'must match ^[a-z][a-z0-9_]{0,62}$: lower-case letters, digits and _, beginning with a letter' }])
+    throw new ValidationFailedError([
+      { path, message: 'must match ^[a-z][a-z0-9_]{0,62}$: lower-case letters, digits and _, beginning with a letter' },
+    ])
   }
   return value
 }
@@ -110,7 +115,9 @@ export function parseGivenIdentifier(value: unknown, path: string): Identifier {
  */
 export function parsePrefix(value: unknown): Identifier {
   if (typeof value !== 'string' || !PREFIX.test(value) || value === 'pg') {
-    throw new ValidationFailedError([{ path: 'naming.prefix', message: `must match ${PREFIX.source} (at most ${PREFIX_MAX_LENGTH} characters) and not be "pg"` }])
+    throw new ValidationFailedError([
+      { path: 'naming.prefix', message: `must match ${PREFIX.source} (at most ${PREFIX_MAX_LENGTH} characters) and not be "pg"` },
+    ])
   }
   return value as Identifier
 }
@@ -136,7 +143,8 @@ export function quoteIdentifier(name: Identifier): string {
 
 /** A name that stems from a connection URL (a database or role of the operator's), quoted for SQL by doubling quotes. */
 export function quoteForeignName(name: string): string {
-  if (name.includes('\0') || name.length === 0) throw new ValidationFailedError([{ path: 'name', message: 'must not be empty or hold a zero byte' }])
+  if (name.includes('\0') || name.length === 0)
+    throw new ValidationFailedError([{ path: 'name', message: 'must not be empty or hold a zero byte' }])
   return `"${name.replaceAll('"', '""')}"`
 }
 

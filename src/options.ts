@@ -28,6 +28,7 @@ export interface AdminInput {
 /** A URL, or a function that finds it when it is needed (and, for an embedded server, starts it). */
 export type UrlSource = string | (() => Promise<string>)
 
+/** Where the control plane is. */
 export interface DatabaseOptions {
   /** The control plane: `postgresql://user:password@host:port/database`. Required. */
   readonly url: UrlSource | undefined
@@ -93,7 +94,14 @@ export interface ResolvedOptions {
   readonly hooks: readonly TenancyHooks[]
 }
 
-export const POOL_DEFAULTS = { shared: 10, perTenant: 4, maxTenants: 50, waitMs: 10_000, idleMs: 30_000, maxLifetimeSeconds: 1_800 } as const satisfies Required<PoolOptions>
+export const POOL_DEFAULTS = {
+  shared: 10,
+  perTenant: 4,
+  maxTenants: 50,
+  waitMs: 10_000,
+  idleMs: 30_000,
+  maxLifetimeSeconds: 1_800,
+} as const satisfies Required<PoolOptions>
 
 /**
  * Declares a tenancy; the application, the `tenantkit` command and the stock `mikro-orm` command read it from one file.
@@ -142,7 +150,8 @@ export async function resolveOptions(options: TenancyOptions): Promise<ResolvedO
 /** The URL of the control plane. @throws CONFIGURATION_INVALID when there is none: there is no default database. */
 export async function resolveUrl(database: DatabaseOptions): Promise<string> {
   const url = blankToUndefined(typeof database.url === 'function' ? await database.url() : database.url)
-  if (url === undefined) throw new ConfigurationError(['database.url is not set.'], 'Set DATABASE_URL, or give a function that starts an embedded server.')
+  if (url === undefined)
+    throw new ConfigurationError(['database.url is not set.'], 'Set DATABASE_URL, or give a function that starts an embedded server.')
   return url
 }
 

@@ -17,48 +17,12 @@ import type { IsolationStrategy } from './strategies/isolation-strategy.ts'
 import { CONTROL_WRITE_PERMISSION } from './strategies/reading-control-driver.ts'
 import { RuntimeOrm } from './strategies/runtime-orm.ts'
 import { SchemaStrategy } from './strategies/schema-strategy.ts'
+import type { OperationOptions, OperationReport, ProvisionInput, RunOptions } from './tenancy-types.ts'
 import { TenantDirectory, type TenantRecord, type TenantRow } from './tenants/directory.ts'
 import { REGISTRY_ENTITIES } from './tenants/entities.ts'
-import type { TenantInput } from './tenants/input.ts'
 import { OPERATIONS, assertServing, type OperationName } from './tenants/life.ts'
 import { listTenants, type TenantPage, type TenantQuery } from './tenants/list.ts'
 import { toTenantJson, type TenantJson } from './tenants/tenant-json.ts'
-
-/** What a run may be told beside its work. */
-export interface RunOptions {
-  /** Who acts. Default: the actor of the outer context, except a local user of another tenant. */
-  readonly actor?: Actor | undefined
-  /** For logs. Default: that of the outer context. */
-  readonly requestId?: string | undefined
-}
-
-/** What `provision` takes: a tenant's fields, and maybe its first administrator. */
-export interface ProvisionInput extends TenantInput {
-  readonly admin?: AdminInput | undefined
-}
-
-/** What an operation says when it ran to its end. */
-export interface OperationReport {
-  readonly operation: {
-    readonly id: string
-    readonly name: string
-    readonly status: 'succeeded'
-    readonly tenant: string
-    readonly started_at: string
-    readonly finished_at: string
-    /** Migrations that were applied, or resources that were dropped. */
-    readonly result: Readonly<Record<string, unknown>>
-  }
-  readonly tenant: TenantJson
-}
-
-/** What an operation may be told. */
-export interface OperationOptions {
-  /** `DELETE <slug>` for `purge`. */
-  readonly confirm?: string | undefined
-  /** The first administrator, for `bootstrap_admin` and for provisioning. */
-  readonly admin?: AdminInput | undefined
-}
 
 /**
  * Builds a tenancy from its options. No connection is opened before it is needed.
@@ -74,6 +38,7 @@ export async function createTenancy(options: TenancyOptions): Promise<Tenancy> {
   return new Tenancy(resolved, orm)
 }
 
+/** A running tenancy: the way into tenants and the control plane, and the registry of tenants. */
 export class Tenancy {
   readonly #options: ResolvedOptions
   readonly #orm: RuntimeOrm
@@ -110,7 +75,7 @@ export class Tenancy {
         prefix: options.prefix,
       }),
     }
-    const { seed, bootstrapAdmin } = options.given
+    const { given } = options
     this.#registry = new TenantRegistry({
       control: () => orm.control(),
       directory: this.#directory,
@@ -121,10 +86,15 @@ export class Tenancy {
       directUrl: options.directUrl,
       tenantServerUrl: options.url,
       inside: (record, actor, work) => this.#enter(record, work, { actor }),
-      seed: seed === undefined ? undefined : tenant => seed.call(options.given, tenant),
-      bootstrapAdmin: bootstrapAdmin === undefined ? undefined : input => bootstrapAdmin.call(options.given, input),
+      seed: given.seed && (async tenant => given.seed?.(tenant)),
+      bootstrapAdmin: given.bootstrapAdmin && (async input => given.bootstrapAdmin?.(input)),
     })
-    this.#fleet = new FleetMigration({ control: () => orm.control(), migrations: this.#migrations, registry: this.#registry, prefix: options.prefix })
+    this.#fleet = new FleetMigration({
+      control: () => orm.control(),
+      migrations: this.#migrations,
+      registry: this.#registry,
+      prefix: options.prefix,
+    })
   }
 
   /**
@@ -150,7 +120,8 @@ export class Tenancy {
    * @example await tenancy.runAsSystem('nightly', async () => { await controlEm().find(Plan, {}) })
    */
   async runAsSystem<T>(name: string, work: () => Promise<T>): Promise<T> {
-    if (!/^[a-z][a-z0-9-]{0,62}$/.test(name)) throw new ValidationFailedError([{ path: 'name', message: 'must match ^[a-z][a-z0-9-]{0,62}$' }])
+    if (!/^[a-z][a-z0-9-]{0,62}$/.test(name))
+      throw new ValidationFailedError([{ path: 'name', message: 'must match ^[a-z][a-z0-9-]{0,62}$' }])
     return this.runAsActor({ plane: 'system', id: name, label: name }, work)
   }
 
@@ -257,16 +228,24 @@ export class Tenancy {
   }
 
   /** What is open and in use now. */
-  stats(): { readonly leases: number; readonly shared: { open: number; idle: number; waiting: number }; readonly databases: ReturnType<ConnectionRegistry<GuardedConnection>['statistics']> } {
+  stats(): {
+    readonly leases: number
+    readonly shared: { open: number; idle: number; waiting: number }
+    readonly databases: ReturnType<ConnectionRegistry<GuardedConnection>['statistics']>
+  } {
     return { leases: this.#leases, shared: this.#orm.statistics(), databases: this.#connections.statistics() }
   }
 
   /** Closes every connection, then what `options.close` closes. */
   async close(): Promise<void> {
-    await this.#migrations.close()
-    await this.#connections.close()
-    await this.#orm.close()
-    await this.#options.given.close?.()
+    try {
+      await this.#migrations.close()
+      await this.#connections.close()
+      await this.#orm.close()
+    } finally {
+      // Whatever broke above, a server that this process started must not stay behind.
+      await this.#options.given.close?.()
+    }
   }
 
   async #perform(slug: string, operation: OperationName, options: OperationOptions): Promise<Readonly<Record<string, unknown>>> {
@@ -305,7 +284,9 @@ export class Tenancy {
     this.#leases++
     try {
       const requestId = options.requestId ?? outer?.requestId
-      return await runInContext({ tenant: record.ref, actor, em: lease.em, control: this.#controlFor(actor), requestId }, async () => work())
+      return await runInContext({ tenant: record.ref, actor, em: lease.em, control: this.#controlFor(actor), requestId }, async () =>
+        work(),
+      )
     } finally {
       this.#leases--
       lease.end()

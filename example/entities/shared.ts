@@ -6,7 +6,10 @@ export const Plan = sharedEntity({
   name: 'Plan',
   uniques: [{ properties: 'code', where: { deletedAt: null } }],
   properties: p => ({
-    id: p.uuid().primary().onCreate(() => newId()),
+    id: p
+      .uuid()
+      .primary()
+      .onCreate(() => newId()),
     code: p.string().length(40),
     name: p.string().length(200),
     pricePerMonth: p.decimal().precision(12).scale(2),
@@ -18,7 +21,10 @@ export const Currency = sharedEntity({
   name: 'Currency',
   uniques: [{ properties: 'code', where: { deletedAt: null } }],
   properties: p => ({
-    id: p.uuid().primary().onCreate(() => newId()),
+    id: p
+      .uuid()
+      .primary()
+      .onCreate(() => newId()),
     code: p.string().length(3),
     name: p.string().length(100),
   }),
@@ -29,7 +35,10 @@ export const Announcement = sharedEntity({
   name: 'Announcement',
   visibleTo: 'allowedTenants',
   properties: p => ({
-    id: p.uuid().primary().onCreate(() => newId()),
+    id: p
+      .uuid()
+      .primary()
+      .onCreate(() => newId()),
     title: p.string().length(200),
     body: p.text(),
   }),

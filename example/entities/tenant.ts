@@ -5,7 +5,10 @@ import { newId, tenantEntity } from 'mikro-tenantkit'
 export const Customer = tenantEntity({
   name: 'Customer',
   properties: p => ({
-    id: p.uuid().primary().onCreate(() => newId()),
+    id: p
+      .uuid()
+      .primary()
+      .onCreate(() => newId()),
     name: p.string().length(200),
     email: p.string().length(254),
   }),
@@ -16,7 +19,10 @@ export const Tag = tenantEntity({
   name: 'Tag',
   uniques: [{ properties: 'name', where: { deletedAt: null } }],
   properties: p => ({
-    id: p.uuid().primary().onCreate(() => newId()),
+    id: p
+      .uuid()
+      .primary()
+      .onCreate(() => newId()),
     name: p.string().length(60),
   }),
 })
@@ -26,7 +32,10 @@ export const Product = tenantEntity({
   name: 'Product',
   uniques: [{ properties: 'sku', where: { deletedAt: null } }],
   properties: p => ({
-    id: p.uuid().primary().onCreate(() => newId()),
+    id: p
+      .uuid()
+      .primary()
+      .onCreate(() => newId()),
     name: p.string().length(200),
     sku: p.string().length(60),
     price: p.decimal().precision(12).scale(2),
@@ -40,7 +49,10 @@ export const Invoice = tenantEntity({
   uniques: [{ properties: 'number' }],
   indexes: [{ properties: 'customer' }],
   properties: p => ({
-    id: p.uuid().primary().onCreate(() => newId()),
+    id: p
+      .uuid()
+      .primary()
+      .onCreate(() => newId()),
     number: p.string().length(40),
     status: p.string().length(20),
     currency: p.string().length(3),
@@ -54,7 +66,10 @@ export const InvoiceLine = tenantEntity({
   name: 'InvoiceLine',
   indexes: [{ properties: 'invoice' }, { properties: 'product' }],
   properties: p => ({
-    id: p.uuid().primary().onCreate(() => newId()),
+    id: p
+      .uuid()
+      .primary()
+      .onCreate(() => newId()),
     invoice: () => p.manyToOne(Invoice),
     product: () => p.manyToOne(Product),
     position: p.integer(),

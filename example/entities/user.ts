@@ -8,7 +8,10 @@ export const User = bothEntity({
   tableName: 'users',
   uniques: [{ properties: 'email', where: { deletedAt: null } }],
   properties: p => ({
-    id: p.uuid().primary().onCreate(() => newId()),
+    id: p
+      .uuid()
+      .primary()
+      .onCreate(() => newId()),
     email: p.string().length(254),
     name: p.string().length(200),
     role: p.string().length(20),

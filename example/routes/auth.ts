@@ -6,7 +6,11 @@ import { bodyOf, identityOf, jsonBody, stateOf } from 'mikro-tenantkit/koa'
 import { z } from 'zod'
 import { logIn } from '../accounts.ts'
 
-const credentials = z.strictObject({ email: z.string().max(1000), password: z.string().max(10_000), tenant: z.string().max(10_000).optional() })
+const credentials = z.strictObject({
+  email: z.string().max(1000),
+  password: z.string().max(10_000),
+  tenant: z.string().max(10_000).optional(),
+})
 
 /** `POST /auth/login`. Only log-in is throttled: by account, and by address for whoever tries many accounts. */
 export function loginRoutes(tenancy: Tenancy, tokens: Tokens): Router {

@@ -40,7 +40,10 @@ export const products: Resource<InferEntity<typeof Product>> = {
   async toJson(rows) {
     await em().populate([...rows], ['tags'])
     return rows.map(row => {
-      const tags = row.tags.getItems().map(({ name }) => name).sort()
+      const tags = row.tags
+        .getItems()
+        .map(({ name }) => name)
+        .sort()
       return { id: row.id, name: row.name, sku: row.sku, price: row.price, tags, ...auditJson(row) }
     })
   },

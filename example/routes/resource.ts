@@ -45,7 +45,11 @@ export function resourceRoutes<T extends Row>(resource: Resource<T>): Router {
 
   router.get('/', requirePermissions('data:read'), async ctx => {
     const page = pageRequest(ctx.query)
-    const rows = (await em().find(entity, pageWhere(page) as FilterQuery<T>, { orderBy: { id: 'asc' }, limit: page.limit + 1 } as never)) as T[]
+    const rows = (await em().find(
+      entity,
+      pageWhere(page) as FilterQuery<T>,
+      { orderBy: { id: 'asc' }, limit: page.limit + 1 } as never,
+    )) as T[]
     const { items, next_cursor } = pageOf(rows, page, row => row)
     ctx.body = { items: await resource.toJson(items), next_cursor }
   })

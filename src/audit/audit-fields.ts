@@ -26,9 +26,19 @@ export const SOFT_DELETE_FILTER = 'notDeleted'
 export function auditProperties() {
   return {
     createdAt: p.datetime(3).onCreate(() => new Date()),
-    createdBy: p.string().length(ACTOR_LENGTH).onCreate(() => actorKey()),
-    updatedAt: p.datetime(3).onCreate(() => new Date()).onUpdate(() => new Date()),
-    updatedBy: p.string().length(ACTOR_LENGTH).onCreate(() => actorKey()).onUpdate(() => actorKey()),
+    createdBy: p
+      .string()
+      .length(ACTOR_LENGTH)
+      .onCreate(() => actorKey()),
+    updatedAt: p
+      .datetime(3)
+      .onCreate(() => new Date())
+      .onUpdate(() => new Date()),
+    updatedBy: p
+      .string()
+      .length(ACTOR_LENGTH)
+      .onCreate(() => actorKey())
+      .onUpdate(() => actorKey()),
     deletedAt: p.datetime(3).nullable(),
     deletedBy: p.string().length(ACTOR_LENGTH).nullable(),
   }

@@ -84,7 +84,10 @@ export function classify(inputs: readonly EntityInput[], options: Classification
   }
   problems.push(...namesTwice(entities), ...wrongSchemas(entities), ...unknownMixed(entities, options.mixed ?? {}))
   if (problems.length > 0) {
-    throw new ConfigurationError(problems, 'Define entities with sharedEntity, tenantEntity or bothEntity, or list their modules under classification.')
+    throw new ConfigurationError(
+      problems,
+      'Define entities with sharedEntity, tenantEntity or bothEntity, or list their modules under classification.',
+    )
   }
   return Object.freeze({
     all: entities,
@@ -104,23 +107,32 @@ export function refuseWrongRelations(storage: MetadataStorage): void {
     if (!hasTable(meta)) continue
     const root = meta.root ?? meta
     if (root.schema !== SHARED_SCHEMA && root.schema !== WILDCARD_SCHEMA) {
-      problems.push(`${meta.className}: a table needs an explicit schema, "${SHARED_SCHEMA}" or "${WILDCARD_SCHEMA}"; it has ${JSON.stringify(root.schema)}.`)
+      problems.push(
+        `${meta.className}: a table needs an explicit schema, "${SHARED_SCHEMA}" or "${WILDCARD_SCHEMA}"; it has ${JSON.stringify(root.schema)}.`,
+      )
     }
     if (planeOf(meta) === 'shared') problems.push(...relationsToTenants(meta))
   }
   if (problems.length > 0) {
-    throw new ConfigurationError(problems, 'The control plane knows no rows of tenants: keep the id in a plain property, or move the entity.')
+    throw new ConfigurationError(
+      problems,
+      'The control plane knows no rows of tenants: keep the id in a plain property, or move the entity.',
+    )
   }
 }
 
 function relationsToTenants(meta: EntityMetadata): string[] {
   return meta.relations
     .filter(property => property.targetMeta !== undefined && planeOf(property.targetMeta) === 'tenant')
-    .map(property => `${meta.className}.${property.name}: a shared entity must not refer to the tenant entity ${property.targetMeta!.className}.`)
+    .map(
+      property =>
+        `${meta.className}.${property.name}: a shared entity must not refer to the tenant entity ${property.targetMeta!.className}.`,
+    )
 }
 
 function configuredScopes(options: ClassificationOptions, problems: string[]): Map<AnyEntity, Scope> {
-  if (options.dual !== undefined) process.emitWarning('classification.dual is deprecated; use classification.both', 'DeprecationWarning', 'TENANTKIT_DUAL')
+  if (options.dual !== undefined)
+    process.emitWarning('classification.dual is deprecated; use classification.both', 'DeprecationWarning', 'TENANTKIT_DUAL')
   for (const name of Object.keys(options.shared ?? {})) {
     if (name in (options.tenant ?? {})) problems.push(`The module ${name} is listed as shared and as tenant.`)
   }
@@ -135,7 +147,8 @@ function configuredScopes(options: ClassificationOptions, problems: string[]): M
       for (const entity of Object.values(module)) {
         if (!(entity instanceof EntitySchema)) continue
         const before = scopes.get(entity)
-        if (before !== undefined && before !== scope && scope !== 'both') problems.push(`${nameOf(entity)} is listed as ${before} and as ${scope}.`)
+        if (before !== undefined && before !== scope && scope !== 'both')
+          problems.push(`${nameOf(entity)} is listed as ${before} and as ${scope}.`)
         scopes.set(entity, scope)
       }
     }
@@ -197,5 +210,7 @@ function wrongSchemas(entities: readonly AnyEntity[]): string[] {
 
 function unknownMixed(entities: readonly AnyEntity[], mixed: Readonly<Record<string, Scope>>): string[] {
   const names = new Set(entities.map(nameOf))
-  return Object.keys(mixed).filter(name => !names.has(name)).map(name => `classification.mixed names ${name}, and there is no such entity.`)
+  return Object.keys(mixed)
+    .filter(name => !names.has(name))
+    .map(name => `classification.mixed names ${name}, and there is no such entity.`)
 }

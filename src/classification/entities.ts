@@ -17,7 +17,7 @@ import { visibilityFilter } from './visibility.ts'
 import { SCOPE, VISIBLE_TO, WILDCARD_SCHEMA, marksOf, type Plane, type Scope } from './scope.ts'
 
 /** The properties of an entity: builders, and functions that return one where entities refer to each other. */
-export type EntityProperties = Record<string, any>
+export type EntityProperties = Record<string, unknown>
 
 /** An index or a unique constraint over properties of the entity. */
 export interface ScopedIndex<TName extends string> {
@@ -40,16 +40,17 @@ export interface ScopedEntityOptions<TName extends string, TTable extends string
 }
 
 /** What `sharedEntity` takes beside it. */
-export interface SharedEntityOptions<TName extends string, TTable extends string, TProperties extends EntityProperties> extends ScopedEntityOptions<
-  TName,
-  TTable,
-  TProperties
-> {
+export interface SharedEntityOptions<
+  TName extends string,
+  TTable extends string,
+  TProperties extends EntityProperties,
+  TVisible extends string = never,
+> extends ScopedEntityOptions<TName, TTable, TProperties> {
   /**
    * The name of a property, added to the entity, that lists the ids of the tenants who may see a row. A row with an empty list is seen by
    * all; without a tenant only such rows are seen; `runAsSystem` sees all. Default: every row is seen by everyone.
    */
-  readonly visibleTo?: string
+  readonly visibleTo?: TVisible
 }
 
 /** What `bothEntity` takes: the properties may depend on the plane, so that a relation can name the right half of another pair. */
@@ -94,11 +95,16 @@ export interface AnyBothEntity {
  * @example
  * export const Plan = sharedEntity({ name: 'Plan', properties: p => ({ id: p.uuid().primary().onCreate(() => newId()), code: p.string() }) })
  */
-export function sharedEntity<const TName extends string, const TTable extends string, const TProperties extends EntityProperties>(
-  options: SharedEntityOptions<TName, TTable, TProperties>,
-): ScopedEntity<TName, TTable, TProperties> {
+export function sharedEntity<
+  const TName extends string,
+  const TTable extends string,
+  const TProperties extends EntityProperties,
+  const TVisible extends string = never,
+>(
+  options: SharedEntityOptions<TName, TTable, TProperties, TVisible>,
+): ScopedEntity<TName, TTable, TProperties & Record<TVisible, ReturnType<typeof visibilityProperty>>> {
   const { visibleTo, ...rest } = options
-  return scoped(rest, 'shared', 'shared', visibleTo)
+  return scoped(rest as never, 'shared', 'shared', visibleTo)
 }
 
 /**
@@ -130,8 +136,17 @@ export function bothEntity<const TName extends string, const TTable extends stri
   const half = (plane: Plane) => ({ ...options, properties: typeof properties === 'function' ? properties(p, plane) : properties })
   const tenant = scoped<TName, TTable, TProperties>(half('tenant'), 'both', 'tenant')
   const tableName = options.tableName ?? snakeCase(options.name)
-  const shared = scoped<`Shared${TName}`, TTable, TProperties>({ ...half('shared'), name: `Shared${options.name}`, tableName } as never, 'both', 'shared')
+  const shared = scoped<`Shared${TName}`, TTable, TProperties>(
+    { ...half('shared'), name: `Shared${options.name}`, tableName } as never,
+    'both',
+    'shared',
+  )
   return Object.freeze({ name: options.name, shared, tenant })
+}
+
+/** The ids of the tenants who may see a row; empty means everyone. */
+function visibilityProperty() {
+  return p.array().$type<string[]>().columnType('uuid[]').default([])
 }
 
 function scoped<TName extends string, TTable extends string, TProperties extends EntityProperties>(
@@ -142,9 +157,13 @@ function scoped<TName extends string, TTable extends string, TProperties extends
 ): ScopedEntity<TName, TTable, TProperties> {
   const { properties, ...meta } = options
   const own: EntityProperties = typeof properties === 'function' ? properties(p) : properties
-  const added: EntityProperties = { ...(visibleTo === undefined ? {} : { [visibleTo]: p.array().columnType('uuid[]').default([]) }), ...auditProperties() }
+  const added: EntityProperties = {
+    ...(visibleTo === undefined ? {} : { [visibleTo]: visibilityProperty() }),
+    ...auditProperties(),
+  }
   const twice = Object.keys(added).filter(name => name in own)
-  if (twice.length > 0) throw new ConfigurationError([`${options.name}: ${twice.join(', ')} come with the entity; do not define them again.`])
+  if (twice.length > 0)
+    throw new ConfigurationError([`${options.name}: ${twice.join(', ')} come with the entity; do not define them again.`])
   const entity = defineEntity({
     ...meta,
     schema: plane === 'tenant' ? WILDCARD_SCHEMA : SHARED_SCHEMA,

@@ -2,6 +2,21 @@
 import { TenancyError, type FieldError } from '../errors.ts'
 import type { Output } from './output.ts'
 
+const CONNECTION = 'Is the database running, and is DATABASE_URL right?'
+const LOG_IN = 'The database refused the log-in: check DATABASE_URL.'
+const TABLES = 'The tables are missing or old: run `tenantkit migrate`.'
+/** What helps against errors of the system and of PostgreSQL, by their codes. */
+const HINTS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: CONNECTION,
+  ENOTFOUND: CONNECTION,
+  ETIMEDOUT: CONNECTION,
+  '3D000': CONNECTION,
+  '28P01': LOG_IN,
+  '28000': LOG_IN,
+  '42P01': TABLES,
+  '42703': TABLES,
+}
+
 /** The problem document (RFC 9457) of a failure. */
 export interface ProblemDocument {
   readonly type: string
@@ -79,23 +94,28 @@ function head(code: string): { type: string; title: string } {
   return { type: `urn:mikro-tenantkit:problem:${words.replaceAll(' ', '-')}`, title: words.charAt(0).toUpperCase() + words.slice(1) }
 }
 
+/** The ORM repeats the statement and its values in its own message; the innermost error says only what is wrong. */
+function innermost(error: unknown): unknown {
+  return error instanceof Error && error.cause instanceof Error ? innermost(error.cause) : error
+}
+
 /** Several tries to connect end in one error without a message of its own. */
 function messageOf(error: unknown): string {
-  if (error instanceof AggregateError && error.message === '') return error.errors.map(messageOf).join('; ')
-  if (error instanceof Error) return error.message || error.name
-  return String(error)
+  const inner = innermost(error)
+  if (inner instanceof AggregateError && inner.message === '') return inner.errors.map(messageOf).join('; ')
+  return inner instanceof Error ? inner.message || inner.name : String(inner)
 }
 
 function hintOf(error: unknown): string {
-  const code = (error as { code?: unknown } | undefined)?.code
-  if (code === 'ECONNREFUSED' || code === 'ENOTFOUND' || code === 'ETIMEDOUT') return 'Is the database running, and is DATABASE_URL right?'
-  if (code === '28P01' || code === '28000') return 'The database refused the log-in: check DATABASE_URL.'
-  return 'Set TENANTKIT_DEBUG=1 to see where it happened.'
+  const code = String((innermost(error) as { code?: unknown } | undefined)?.code)
+  return HINTS[code] ?? 'Set TENANTKIT_DEBUG=1 to see where it happened.'
 }
 
+/** Names and places, without the messages on the way: they may hold the values of a statement. */
 function traceOf(error: Error): string {
-  const cause = error.cause instanceof Error ? `\nCaused by: ${traceOf(error.cause)}` : ''
-  return `${error.stack ?? error.message}${cause}`
+  const places = (error.stack ?? '').split('\n').filter(line => /^ +at /.test(line))
+  const cause = error.cause instanceof Error ? [`caused by ${traceOf(error.cause)}`] : [messageOf(error)]
+  return [error.name, ...places, ...cause].join('\n')
 }
 
 /** The password of a URL never reaches a terminal, whoever wrote it into a message. */

@@ -79,7 +79,13 @@ export class ConnectionRegistry<T extends Closable> {
   statistics(): ConnectionRegistryStatistics {
     let inUse = 0
     for (const entry of [...this.#entries.values(), ...this.#retired]) inUse += entry.leases
-    return { open: this.#entries.size + this.#retired.size, inUse, waiting: this.#waiting.length, opened: this.#opened, evicted: this.#evicted }
+    return {
+      open: this.#entries.size + this.#retired.size,
+      inUse,
+      waiting: this.#waiting.length,
+      opened: this.#opened,
+      evicted: this.#evicted,
+    }
   }
 
   /** Closes everything, in use or not; afterwards nothing is opened again. */
@@ -150,8 +156,9 @@ export class ConnectionRegistry<T extends Closable> {
     void closeQuietly(entry)
   }
 
+  /** Everyone looks again, in order: one of them may take the slot, and others find the key that it opened. */
   #wake(): void {
-    this.#waiting.shift()?.()
+    this.#waiting.splice(0).forEach(wake => wake())
   }
 
   async #slot(deadline: number): Promise<void> {

@@ -67,7 +67,8 @@ export class ControlDriver extends BaseDriver {
 
   /** @throws NO_TENANT_CONTEXT for every tenant entity. */
   override getSchemaName(meta?: EntityMetadata, options?: SchemaOptions): string | undefined {
-    if (isTenantTable(meta)) throw new NoTenantContextError(`${meta!.className} is a tenant entity, and this EntityManager belongs to the control plane.`)
+    if (isTenantTable(meta))
+      throw new NoTenantContextError(`${meta!.className} is a tenant entity, and this EntityManager belongs to the control plane.`)
     return super.getSchemaName(meta, options)
   }
 

@@ -49,7 +49,11 @@ export interface SchemaOptions {
 export interface QueryBuilderInternals {
   readonly type: string
   readonly mainAlias: { readonly meta: EntityMetadata }
-  readonly state: { readonly joins: Readonly<Record<string, { readonly schema?: string; readonly prop: { readonly name: string; readonly targetMeta?: EntityMetadata } }>> }
+  readonly state: {
+    readonly joins: Readonly<
+      Record<string, { readonly schema?: string; readonly prop: { readonly name: string; readonly targetMeta?: EntityMetadata } }>
+    >
+  }
   toQuery(): unknown
   withSchema(schema?: string): QueryBuilderInternals
   clone(...args: unknown[]): QueryBuilderInternals
@@ -89,7 +93,14 @@ export interface DriverInternals {
   findOne(entityName: unknown, where: unknown, options?: DriverOptions): Promise<unknown>
   count(entityName: unknown, where: unknown, options?: DriverOptions): Promise<number>
   stream(entityName: unknown, where: unknown, options: DriverOptions): AsyncIterableIterator<unknown>
-  execute(query: unknown, params?: readonly unknown[], method?: string, transaction?: unknown, logger?: unknown, connection?: ConnectionInternals): Promise<unknown>
+  execute(
+    query: unknown,
+    params?: readonly unknown[],
+    method?: string,
+    transaction?: unknown,
+    logger?: unknown,
+    connection?: ConnectionInternals,
+  ): Promise<unknown>
   nativeInsert(entityName: unknown, ...rest: unknown[]): Promise<unknown>
   nativeInsertMany(entityName: unknown, ...rest: unknown[]): Promise<unknown>
   nativeUpdate(entityName: unknown, ...rest: unknown[]): Promise<unknown>

@@ -10,7 +10,10 @@ const DEFAULT_PORT = 5432
  *
  * @throws CONFIGURATION_INVALID; the message never holds the URL.
  */
-export function settingsOf(url: string, what = 'database.url'): Required<Pick<ConnectionSettings, 'dbName' | 'host' | 'port'>> & ConnectionSettings {
+export function settingsOf(
+  url: string,
+  what = 'database.url',
+): Required<Pick<ConnectionSettings, 'dbName' | 'host' | 'port'>> & ConnectionSettings {
   const parsed = URL.canParse(url) ? new URL(url) : undefined
   if (parsed === undefined || !['postgres:', 'postgresql:'].includes(parsed.protocol)) {
     throw new ConfigurationError([`${what} is not a URL of PostgreSQL.`], 'Use postgresql://user:password@host:port/database.')

@@ -118,7 +118,10 @@ export function bindContext<A extends unknown[], R>(work: (...args: A) => R): (.
 export function controlEm(): EntityManager {
   const context = storage.getStore()
   if (context === undefined) {
-    throw new NoTenantContextError('No context is active here.', 'Wrap the call in tenancy.runAsSystem(name, work), or mount tenantMiddleware(tenancy, …) before this route.')
+    throw new NoTenantContextError(
+      'No context is active here.',
+      'Wrap the call in tenancy.runAsSystem(name, work), or mount tenantMiddleware(tenancy, …) before this route.',
+    )
   }
   if (context.control === undefined || (context.actor?.plane !== 'system' && context.actor?.plane !== 'global')) throw new ForbiddenError()
   return context.control()

@@ -78,7 +78,8 @@ export function compact<T extends object>(input: T): Compact<T> {
 
 function fieldErrors(issue: z.core.$ZodIssue): FieldError[] {
   const path = issue.path.map(String)
-  if (issue.code === 'unrecognized_keys') return issue.keys.map(key => ({ path: [...path, shortened(key)].join('.'), message: 'is not known' }))
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map(key => ({ path: [...path, shortened(key)].join('.'), message: 'is not known' }))
   return [{ path: path.map(shortened).join('.'), message: issue.message }]
 }
 
@@ -109,7 +110,10 @@ function refused(error: unknown, limit: string): unknown {
 }
 
 function refusal(message: string): ValidationFailedError {
-  return new ValidationFailedError([{ path: '', message: `The body ${message}.` }], 'Send one JSON object with Content-Type: application/json.')
+  return new ValidationFailedError(
+    [{ path: '', message: `The body ${message}.` }],
+    'Send one JSON object with Content-Type: application/json.',
+  )
 }
 
 /** Refuses what PostgreSQL cannot store (the character NUL, half a surrogate pair) and bodies that are nested too deep. */

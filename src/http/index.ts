@@ -5,7 +5,18 @@ export { controlPlane } from './control-plane.ts'
 export { BadRequestError, MethodNotAllowedError, NotReadyError } from './errors.ts'
 export { checkPermissions, globalIdentityOf, identityOf, requireIdentity, requirePermissions, requireTenant } from './guards.ts'
 export { createMetrics, health, type HealthOptions, type Metrics } from './health.ts'
-export { PAGE_LIMIT, cursorOf, limitOf, pageOf, pageRequest, pageWhere, queryValue, type Page, type PageRequest, type Query } from './paging.ts'
+export {
+  PAGE_LIMIT,
+  cursorOf,
+  limitOf,
+  pageOf,
+  pageRequest,
+  pageWhere,
+  queryValue,
+  type Page,
+  type PageRequest,
+  type Query,
+} from './paging.ts'
 export { toProblem, toTenancyError, type ProblemDocument } from './problem-document.ts'
 export { problems, type Log, type ProblemOptions } from './problems.ts'
 export { requestLog } from './request-log.ts'

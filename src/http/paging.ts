@@ -74,6 +74,9 @@ function afterOf(query: Query): string | undefined {
   if (text === undefined) return undefined
   const bytes = Buffer.from(text.slice(0, 64), 'base64url')
   if (bytes.length !== UUID_BYTES || bytes.toString('base64url') !== text)
-    throw new ValidationFailedError([{ path: 'cursor', message: 'is not a cursor of this list' }], 'Use next_cursor of the page before, or leave it out.')
+    throw new ValidationFailedError(
+      [{ path: 'cursor', message: 'is not a cursor of this list' }],
+      'Use next_cursor of the page before, or leave it out.',
+    )
   return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
 }

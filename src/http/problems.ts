@@ -45,7 +45,8 @@ export function problems(options: ProblemOptions = {}): Middleware {
       if (missing !== undefined) answer(ctx, missing)
     } catch (thrown) {
       const error = toTenancyError(thrown)
-      if (error.status >= 500 && error.status !== 503) log.error({ request_id: requestId, code: error.code, error: loggable(thrown) }, 'request failed')
+      if (error.status >= 500 && error.status !== 503)
+        log.error({ request_id: requestId, code: error.code, error: loggable(thrown) }, 'request failed')
       if (ctx.headerSent) return void ctx.res.destroy()
       answer(ctx, error)
     }

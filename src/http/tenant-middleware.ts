@@ -2,7 +2,14 @@ import type { Context, Middleware } from 'koa'
 import { assertTokenTenant } from '../auth/claims.ts'
 import { em } from '../context/context.ts'
 import type { Actor, TenantRef } from '../context/context.ts'
-import { ConfigurationError, TenancyError, TenantForbiddenError, TenantNotFoundError, TenantRequiredError, UnauthenticatedError } from '../errors.ts'
+import {
+  ConfigurationError,
+  TenancyError,
+  TenantForbiddenError,
+  TenantNotFoundError,
+  TenantRequiredError,
+  UnauthenticatedError,
+} from '../errors.ts'
 import type { RequestEvidence, ResolveTenant, TenantResolver } from '../resolvers/evidence.ts'
 import { resolveTenant } from '../resolvers/resolve-tenant.ts'
 import type { Tenancy } from '../tenancy.ts'
@@ -48,7 +55,8 @@ export function tenantMiddleware(tenancy: Tenancy, options: TenantMiddlewareOpti
     const slug = await slugOf(ctx, options, identity)
     const requestId = state.requestId === undefined ? {} : { requestId: state.requestId }
     if (slug === undefined) {
-      if (options.required === true) throw identity === undefined && options.anonymous !== true ? new UnauthenticatedError() : new TenantRequiredError()
+      if (options.required === true)
+        throw identity === undefined && options.anonymous !== true ? new UnauthenticatedError() : new TenantRequiredError()
       if (identity === undefined) return next()
       return tenancy.runAsActor(identity.actor, next, requestId)
     }
@@ -62,7 +70,9 @@ export function tenantMiddleware(tenancy: Tenancy, options: TenantMiddlewareOpti
     }
     const { actorIn } = options
     if (identity === undefined) return tenancy.runInTenant(tenant, work, requestId)
-    const actor = actorIn ? await tenancy.runInTenant(tenant, () => actorIn(identity, tenant.ref), { actor: identity.actor, ...requestId }) : identity.actor
+    const actor = actorIn
+      ? await tenancy.runInTenant(tenant, () => actorIn(identity, tenant.ref), { actor: identity.actor, ...requestId })
+      : identity.actor
     state.identity = { ...identity, actor }
     return tenancy.runInTenant(tenant, work, { actor, ...requestId })
   }

@@ -36,7 +36,9 @@ export class Tenantkit0001Registry extends SharedMigration {
     this.addSql(`create index "tenantkit_tenant_status_index" on "tenantkit_tenant" ("status")`)
     this.addSql(`create unique index "tenantkit_tenant_slug_unique" on "tenantkit_tenant" ("slug") where status <> 'purged'`)
     this.addSql(`create unique index "tenantkit_tenant_schema_name_unique" on "tenantkit_tenant" ("schema_name") where status <> 'purged'`)
-    this.addSql(`create unique index "tenantkit_tenant_connection_alias_unique" on "tenantkit_tenant" ("connection_alias") where status <> 'purged'`)
+    this.addSql(
+      `create unique index "tenantkit_tenant_connection_alias_unique" on "tenantkit_tenant" ("connection_alias") where status <> 'purged'`,
+    )
     this.addSql(`create table "tenantkit_tenant_invitation" (
         "id" uuid not null,
         "tenant_id" uuid not null,
@@ -69,7 +71,9 @@ export class Tenantkit0001Registry extends SharedMigration {
         "deleted_at" timestamptz(3) null,
         "deleted_by" varchar(255) null,
         constraint "tenantkit_tenant_setting_pkey" primary key ("id"))`)
-    this.addSql(`create unique index "unique_tenant_setting_key" on "tenantkit_tenant_setting" ("tenant_id", "key") where deleted_at is null`)
+    this.addSql(
+      `create unique index "unique_tenant_setting_key" on "tenantkit_tenant_setting" ("tenant_id", "key") where deleted_at is null`,
+    )
     this.addSql(`alter table "tenantkit_tenant" add constraint "tenantkit_tenant_isolation_mode_check"
         check (isolation_mode in ('schema', 'database'))`)
     this.addSql(`alter table "tenantkit_tenant" add constraint "tenantkit_tenant_provisioning_mode_check"

@@ -1,5 +1,6 @@
 /** Runs steps in order; when one fails, what was done is undone in reverse, the failed step included. */
 import { ProvisioningFailedError, TenancyError } from '../errors.ts'
+import { reasonOf as innermostReason } from '../migrations/errors.ts'
 
 /** One step. `down` must be safe to run when `up` was not, or only half, done. */
 export interface Step {
@@ -36,8 +37,7 @@ async function undo(steps: readonly Step[]): Promise<string[]> {
   return leftovers
 }
 
-/** What an error says, without the URL of a connection that a driver might have put into it. */
+/** What an error says in one line: no SQL with values in it, and no URL of a connection. */
 export function reasonOf(error: unknown): string {
-  const message = error instanceof Error ? error.message || error.name : String(error)
-  return message.split('\n')[0]!.replace(/postgres(?:ql)?:\/\/\S+/gi, 'postgresql://…')
+  return innermostReason(error).replace(/postgres(?:ql)?:\/\/\S+/gi, 'postgresql://…')
 }

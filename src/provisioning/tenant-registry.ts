@@ -1,18 +1,14 @@
 /** The life of tenants: create, change, suspend, archive, restore, purge. Every rule stands here; HTTP, the command line and the back office only call it. */
-import { OptimisticLockError, UniqueConstraintViolationException, type EntityManager } from '@mikro-orm/postgresql'
+import type { EntityManager } from '@mikro-orm/postgresql'
 import { randomBytes } from 'node:crypto'
 import { settingsOf, withLogin } from '../connections/settings.ts'
 import type { Actor, Isolation, TenantRef } from '../context/context.ts'
 import type { KeyRing } from '../crypto/key-ring.ts'
 import { open, seal } from '../crypto/seal.ts'
 import {
-  AliasTakenError,
   ConfirmationRequiredError,
-  ConflictError,
   InvalidStateError,
   ProvisioningFailedError,
-  SchemaTakenError,
-  SlugTakenError,
   TenantNotFoundError,
   ValidationFailedError,
 } from '../errors.ts'
@@ -25,6 +21,7 @@ import { recordOf, type TenantDirectory, type TenantRecord, type TenantRow } fro
 import { Tenant, type CreatedResource, type TenantStatus } from '../tenants/entities.ts'
 import { checkTenant, checkTenantChange, type CheckedTenant, type TenantInput } from '../tenants/input.ts'
 import { assertAllowed, type LifeOperation } from '../tenants/life.ts'
+import { save, takenError } from './store.ts'
 import { runSteps, type Step } from './steps.ts'
 import { withTenantLock } from './tenant-lock.ts'
 
@@ -140,7 +137,10 @@ export class TenantRegistry {
    *
    * @throws CONFIRMATION_REQUIRED unless `confirm` is `DELETE <slug>`, INVALID_STATE unless archived, PROVISIONING_FAILED
    */
-  async purge(slug: string, confirm: string | undefined): Promise<{ readonly row: TenantRow; readonly dropped: readonly CreatedResource[] }> {
+  async purge(
+    slug: string,
+    confirm: string | undefined,
+  ): Promise<{ readonly row: TenantRow; readonly dropped: readonly CreatedResource[] }> {
     const phrase = `DELETE ${slug}`
     if (confirm !== phrase) throw new ConfirmationRequiredError(phrase)
     let dropped: readonly CreatedResource[] = []
@@ -193,7 +193,8 @@ export class TenantRegistry {
     const id = newId()
     const sealed = (purpose: string, value: string | undefined) =>
       value === undefined ? null : seal(this.#options.keyRing, value, { tenantId: id, purpose })
-    const connectionString = checked.connectionString ?? (checked.isolation === 'database' ? this.#generatedUrl(checked.connectionAlias!) : undefined)
+    const connectionString =
+      checked.connectionString ?? (checked.isolation === 'database' ? this.#generatedUrl(checked.connectionAlias!) : undefined)
     this.#refuseControlPlane(connectionString)
     const row = em.create(Tenant, {
       id,
@@ -273,7 +274,10 @@ export class TenantRegistry {
 
   #assertAdminPossible(): void {
     if (this.#options.bootstrapAdmin === undefined) {
-      throw new ValidationFailedError([{ path: 'admin', message: 'this application makes no administrators' }], 'Give the option bootstrapAdmin to defineTenancy.')
+      throw new ValidationFailedError(
+        [{ path: 'admin', message: 'this application makes no administrators' }],
+        'Give the option bootstrapAdmin to defineTenancy.',
+      )
     }
   }
 
@@ -305,7 +309,8 @@ export class TenantRegistry {
     return withTenantLock(this.#options.directUrl, before.slug, async () => {
       const row = await this.#reload(slug)
       if (operation !== undefined) assertAllowed(row.slug, operation, row.status)
-      else if (row.status === 'purged' || row.status === 'purging') throw new InvalidStateError(row.slug, 'update', row.status, ['ready', 'suspended', 'failed', 'pending', 'archived'])
+      else if (row.status === 'purged' || row.status === 'purging')
+        throw new InvalidStateError(row.slug, 'update', row.status, ['ready', 'suspended', 'failed', 'pending', 'archived'])
       await work(row)
       return this.#reload(slug)
     })
@@ -327,20 +332,4 @@ export class TenantRegistry {
     Object.assign(managed, change)
     await save(em)
   }
-}
-
-async function save(em: EntityManager): Promise<void> {
-  await em.flush().catch((error: unknown) => {
-    if (error instanceof OptimisticLockError) throw new ConflictError('The tenant was changed meanwhile.', { hint: 'Read it again and repeat the change.', cause: error })
-    throw error
-  })
-}
-
-/** Which unique value was taken is read from the declared index that the violation names. */
-function takenError(error: unknown, checked: CheckedTenant): unknown {
-  if (!(error instanceof UniqueConstraintViolationException)) return error
-  const constraint = (error as { constraint?: string }).constraint ?? error.message
-  if (constraint.includes('schema_name')) return new SchemaTakenError(checked.schemaName ?? '')
-  if (constraint.includes('connection_alias')) return new AliasTakenError(checked.connectionAlias ?? '')
-  return new SlugTakenError(checked.slug)
 }

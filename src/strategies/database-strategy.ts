@@ -11,7 +11,14 @@ import { TENANT_SCHEMA, quoteForeignName, quoteLiteral } from '../naming.ts'
 import type { TenantRecord } from '../tenants/directory.ts'
 import type { CreatedResource } from '../tenants/entities.ts'
 import { ensureTemplate, groupRole, lockDownServer } from './database-template.ts'
-import { ownershipMark, type IsolationStrategy, type MigrationPlace, type NewTenant, type TenantLease, type TenantScript } from './isolation-strategy.ts'
+import {
+  ownershipMark,
+  type IsolationStrategy,
+  type MigrationPlace,
+  type NewTenant,
+  type TenantLease,
+  type TenantScript,
+} from './isolation-strategy.ts'
 import type { RuntimeOrm } from './runtime-orm.ts'
 import { dropOwnSchema, schemaScript } from './schema-strategy.ts'
 
@@ -89,7 +96,9 @@ export class DatabaseStrategy implements IsolationStrategy {
       const template = await ensureTemplate(client, { prefix, script, provisioningUrl })
       await lockDownServer(client, settingsOf(controlUrl).dbName)
       const group = quoteForeignName(groupRole(prefix))
-      await client.query(`create role ${role} login password ${quoteLiteral(password!)} in role ${group};\ncomment on role ${role} is ${mark}`)
+      await client.query(
+        `create role ${role} login password ${quoteLiteral(password!)} in role ${group};\ncomment on role ${role} is ${mark}`,
+      )
       await created({ kind: 'role', name: user! })
       // CREATE DATABASE runs alone: https://www.postgresql.org/docs/current/sql-createdatabase.html
       await client.query(`create database ${database} template ${quoteForeignName(template)} strategy wal_log`)
@@ -111,7 +120,8 @@ export class DatabaseStrategy implements IsolationStrategy {
         const { user } = settingsOf(this.#runtimeUrl(record))
         await client.query(`create database ${quoteForeignName(dbName)}`)
         await client.query(`comment on database ${quoteForeignName(dbName)} is ${quoteLiteral(ownershipMark(record.ref.id))}`)
-        if (user !== undefined) await client.query(`grant connect, create on database ${quoteForeignName(dbName)} to ${quoteForeignName(user)}`)
+        if (user !== undefined)
+          await client.query(`grant connect, create on database ${quoteForeignName(dbName)} to ${quoteForeignName(user)}`)
         await created({ kind: 'database', name: dbName })
       })
     }
@@ -122,7 +132,8 @@ export class DatabaseStrategy implements IsolationStrategy {
   async #dropServerObject(client: DirectClient, resource: CreatedResource, tenant: TenantRecord): Promise<boolean> {
     this.#refuseControlPlane(tenant)
     const name = quoteForeignName(resource.name)
-    const [catalog, column, key] = resource.kind === 'database' ? ['pg_database', 'datname', 'pg_database'] : ['pg_roles', 'rolname', 'pg_authid']
+    const [catalog, column, key] =
+      resource.kind === 'database' ? ['pg_database', 'datname', 'pg_database'] : ['pg_roles', 'rolname', 'pg_authid']
     const { rows } = await client.query<{ mark: string | null }>(
       `select pg_catalog.shobj_description(oid, '${key}') as mark from pg_catalog.${catalog} where ${column} = $1`,
       [resource.name],
@@ -137,7 +148,10 @@ export class DatabaseStrategy implements IsolationStrategy {
     const own = settingsOf(this.#runtimeUrl(record))
     const control = settingsOf(this.#options.controlUrl)
     if (own.host === control.host && own.port === control.port && own.dbName === control.dbName) {
-      throw new ConfigurationError([`The connection of tenant "${record.ref.slug}" leads to the control plane.`], 'Give the tenant a database of its own.')
+      throw new ConfigurationError(
+        [`The connection of tenant "${record.ref.slug}" leads to the control plane.`],
+        'Give the tenant a database of its own.',
+      )
     }
   }
 
@@ -158,7 +172,10 @@ export class DatabaseStrategy implements IsolationStrategy {
   #open(tenant: TenantRecord, envelope: string | undefined, purpose: string): string {
     if (envelope === undefined) {
       // Never another database instead: a tenant without its own connection has none.
-      throw new ConfigurationError([`Tenant "${tenant.ref.slug}" has no ${purpose}.`], 'Set it with PATCH /api/tenants/{slug}, or provision the tenant again.')
+      throw new ConfigurationError(
+        [`Tenant "${tenant.ref.slug}" has no ${purpose}.`],
+        'Set it with PATCH /api/tenants/{slug}, or provision the tenant again.',
+      )
     }
     const cacheKey = `${tenant.ref.id}|${purpose}|${envelope}`
     const known = this.#urls.get(cacheKey)

@@ -25,7 +25,9 @@ export interface TemplateOptions {
 export async function ensureTemplate(client: DirectClient, options: TemplateOptions): Promise<string> {
   const name = frameworkName(options.prefix, `template_${options.script.fingerprint.slice(0, 12)}`)
   const ready = async () => {
-    const { rows } = await client.query('select 1 from pg_catalog.pg_database where datname = $1 and datistemplate and not datallowconn', [name])
+    const { rows } = await client.query('select 1 from pg_catalog.pg_database where datname = $1 and datistemplate and not datallowconn', [
+      name,
+    ])
     return rows.length > 0
   }
   if (await ready()) return name

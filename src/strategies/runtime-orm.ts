@@ -50,7 +50,8 @@ export class RuntimeOrm {
           for (const meta of storage.getAll().values()) {
             if (planeOf(meta) === 'shared') continue
             // Loaded by one query by ids in both isolations: a tenant with a database of its own cannot join shared tables.
-            for (const property of meta.relations) if (planeOf(property.targetMeta!) === 'shared') property.strategy ??= LoadStrategy.SELECT_IN
+            for (const property of meta.relations)
+              if (planeOf(property.targetMeta!) === 'shared') property.strategy ??= LoadStrategy.SELECT_IN
           }
         },
       },
@@ -81,7 +82,11 @@ export class RuntimeOrm {
   /** A pool to a database of a tenant's own. */
   openDatabase(key: string, url: string, pool: PoolSettings): GuardedConnection {
     const { driverOptions, ...settings } = settingsOf(url, `the connection of tenant ${key}`)
-    const connection = new GuardedConnection(this.#orm.config, { ...settings, name: key, driverOptions: { ...poolOptions(pool), ...driverOptions } }, 'write')
+    const connection = new GuardedConnection(
+      this.#orm.config,
+      { ...settings, name: key, driverOptions: { ...poolOptions(pool), ...driverOptions } },
+      'write',
+    )
     connection.setMetadata(this.#orm.getMetadata())
     connection.setPlatform(this.#driver().getPlatform())
     return connection

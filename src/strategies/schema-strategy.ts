@@ -3,7 +3,14 @@ import { withDirectClient, type DirectClient } from '../connections/direct.ts'
 import { parseIdentifier, quoteIdentifier, quoteLiteral, type Identifier } from '../naming.ts'
 import type { TenantRecord } from '../tenants/directory.ts'
 import type { CreatedResource } from '../tenants/entities.ts'
-import { ownershipMark, type IsolationStrategy, type MigrationPlace, type NewTenant, type TenantLease, type TenantScript } from './isolation-strategy.ts'
+import {
+  ownershipMark,
+  type IsolationStrategy,
+  type MigrationPlace,
+  type NewTenant,
+  type TenantLease,
+  type TenantScript,
+} from './isolation-strategy.ts'
 import type { RuntimeOrm } from './runtime-orm.ts'
 
 export class SchemaStrategy implements IsolationStrategy {

@@ -94,7 +94,11 @@ export class TenantDriver extends BaseDriver {
     this.refuseUnreadable(meta)
     if (this.tenant.isolation === 'schema') return this.pin(builder, meta.schema!, meta)
     const [entityName, , type, convertCustomTypes, loggerContext, alias, em] = args
-    return this.pin(this.control.createQueryBuilder(entityName, undefined, type, convertCustomTypes, loggerContext, alias, em), meta.schema!, meta)
+    return this.pin(
+      this.control.createQueryBuilder(entityName, undefined, type, convertCustomTypes, loggerContext, alias, em),
+      meta.schema!,
+      meta,
+    )
   }
 
   override find(entityName: unknown, where: unknown, options?: DriverOptions): Promise<unknown[]> {
@@ -232,7 +236,10 @@ export function refuseSharedWrite(entity: string, slug: string): never {
 }
 
 function refuseSharedSchema(entity: string, schema: string): never {
-  throw new CrossTenantEntityError(`${entity} does not stand in the schema ${JSON.stringify(schema)}.`, 'Drop the schema: it follows from the entity.')
+  throw new CrossTenantEntityError(
+    `${entity} does not stand in the schema ${JSON.stringify(schema)}.`,
+    'Drop the schema: it follows from the entity.',
+  )
 }
 
 /** Shared tables stand in another database than the tenant's: a join would fail in PostgreSQL, and here it says why. */

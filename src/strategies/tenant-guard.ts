@@ -4,7 +4,16 @@
  * Entities are stamped with their tenant when they come to life. A stamp outlives `em.clear()`, serialisation aside, and tells two tenants
  * apart that have databases of their own, where the schemas are named alike.
  */
-import { helper, type ChangeSet, type Collection, type EntityManager, type EntityMetadata, type EventArgs, type EventSubscriber, type FlushEventArgs } from '@mikro-orm/postgresql'
+import {
+  helper,
+  type ChangeSet,
+  type Collection,
+  type EntityManager,
+  type EntityMetadata,
+  type EventArgs,
+  type EventSubscriber,
+  type FlushEventArgs,
+} from '@mikro-orm/postgresql'
 import { planeOf } from '../classification/scope.ts'
 import { CrossTenantEntityError, NoTenantContextError, ValidationFailedError, type FieldError } from '../errors.ts'
 import { refuseSharedWrite, tenantDriverOf, type TenantDriver } from './tenant-driver.ts'
@@ -54,7 +63,8 @@ function assertOwn(entity: object, meta: EntityMetadata, driver: TenantDriver | 
 function assertReferable(entity: object, driver: TenantDriver | undefined, from: string): void {
   const meta = helper(entity).__meta as EntityMetadata
   if (planeOf(meta) === 'shared') return
-  if (driver === undefined) throw new CrossTenantEntityError(`${from} in the control plane would refer to the tenant entity ${meta.className}.`)
+  if (driver === undefined)
+    throw new CrossTenantEntityError(`${from} in the control plane would refer to the tenant entity ${meta.className}.`)
   const stamp = stamps.get(entity)
   if (stamp !== undefined && stamp !== driver.tenant.id) throw foreign(meta.className, driver, `would be referred to by ${from}`)
 }
@@ -81,7 +91,12 @@ async function assertSharedReferences(changeSets: readonly ChangeSet<object>[], 
     for (const property of changeSet.meta.relations) {
       const target = property.targetMeta as EntityMetadata | undefined
       const id: unknown = (changeSet.payload as Record<string, unknown>)[property.name]
-      if (target === undefined || planeOf(target) !== 'shared' || id == null || typeof id === 'object') continue
+      if (
+        target === undefined ||
+        planeOf(target) !== 'shared' ||
+        (typeof id !== 'string' && typeof id !== 'number' && typeof id !== 'bigint')
+      )
+        continue
       const ids = wanted.get(target) ?? new Map<string, string>()
       wanted.set(target, ids.set(String(id), property.name))
     }
@@ -89,7 +104,10 @@ async function assertSharedReferences(changeSets: readonly ChangeSet<object>[], 
   const errors: FieldError[] = []
   for (const [target, ids] of wanted) {
     const key = target.primaryKeys[0]!
-    const rows = (await driver.control.find(target.class, { [key]: { $in: [...ids.keys()] } }, { fields: [key] } as never)) as Record<string, unknown>[]
+    const rows = (await driver.control.find(target.class, { [key]: { $in: [...ids.keys()] } }, { fields: [key] } as never)) as Record<
+      string,
+      unknown
+    >[]
     const found = new Set(rows.map(row => String(row[key])))
     for (const [id, path] of ids) if (!found.has(id)) errors.push({ path, message: `refers to a ${target.className} that does not exist` })
   }

@@ -5,6 +5,7 @@ import { newId } from '../ids.ts'
 
 /** Where a tenant stands in its life; see {@link TRANSITIONS} for what is possible. */
 export const TENANT_STATUSES = ['pending', 'provisioning', 'ready', 'suspended', 'failed', 'archived', 'purging', 'purged'] as const
+/** One of {@link TENANT_STATUSES}. */
 export type TenantStatus = (typeof TENANT_STATUSES)[number]
 
 export const ISOLATIONS = ['schema', 'database'] as const
@@ -28,7 +29,10 @@ export const Tenant = sharedEntity({
   name: 'Tenant',
   tableName: 'tenantkit_tenant',
   properties: {
-    id: p.uuid().primary().onCreate(() => newId()),
+    id: p
+      .uuid()
+      .primary()
+      .onCreate(() => newId()),
     slug: p.string().length(50),
     name: p.string().length(150),
     isolationMode: p.string().$type<(typeof ISOLATIONS)[number]>().length(20).index('tenantkit_tenant_isolation_mode_index'),
@@ -66,7 +70,8 @@ export const Tenant = sharedEntity({
     },
     {
       name: 'tenantkit_tenant_database_check',
-      expression: "isolation_mode <> 'database' or (schema_name is null and connection_alias is not null and connection_string is not null)",
+      expression:
+        "isolation_mode <> 'database' or (schema_name is null and connection_alias is not null and connection_string is not null)",
     },
   ],
 })
@@ -76,11 +81,19 @@ export const TenantInvitation = sharedEntity({
   name: 'TenantInvitation',
   tableName: 'tenantkit_tenant_invitation',
   properties: {
-    id: p.uuid().primary().onCreate(() => newId()),
+    id: p
+      .uuid()
+      .primary()
+      .onCreate(() => newId()),
     tenant: () => p.manyToOne(Tenant).deleteRule('cascade'),
     email: p.string().length(254),
     token: p.uuid().hidden(),
-    status: p.string().$type<'pending' | 'accepted' | 'revoked' | 'expired'>().length(20).default('pending').index('tenantkit_invitation_status_index'),
+    status: p
+      .string()
+      .$type<'pending' | 'accepted' | 'revoked' | 'expired'>()
+      .length(20)
+      .default('pending')
+      .index('tenantkit_invitation_status_index'),
     expiresAt: p.datetime(3).nullable(),
     acceptedAt: p.datetime(3).nullable(),
     /** A string: the person may live in another database. */
@@ -97,7 +110,10 @@ export const TenantSetting = sharedEntity({
   name: 'TenantSetting',
   tableName: 'tenantkit_tenant_setting',
   properties: {
-    id: p.uuid().primary().onCreate(() => newId()),
+    id: p
+      .uuid()
+      .primary()
+      .onCreate(() => newId()),
     tenant: () => p.manyToOne(Tenant).deleteRule('cascade'),
     key: p.string().length(120),
     value: p.json<unknown>().default('{}'),

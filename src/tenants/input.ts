@@ -8,6 +8,7 @@
  * | database/auto | – | schema_name, connection_alias, connection_string |
  * | database/manual | connection_alias, connection_string | schema_name |
  */
+import { settingsOf } from '../connections/settings.ts'
 import type { Isolation } from '../context/context.ts'
 import { ValidationFailedError, type FieldError } from '../errors.ts'
 import { parseGivenIdentifier, parseNewSlug, tenantName, type Identifier, type Slug } from '../naming.ts'
@@ -71,7 +72,8 @@ export function checkTenant(input: TenantInput, prefix: string): CheckedTenant {
   const provisioning = input.provisioning ?? 'auto'
   const errors: FieldError[] = [...slugErrors(input.slug), ...nameErrors(input.name), ...metadataErrors(input.metadata)]
   if (!isOneOf(ISOLATIONS, input.isolation)) errors.push({ path: 'isolation_mode', message: `must be one of ${ISOLATIONS.join(', ')}` })
-  if (!isOneOf(PROVISIONING_MODES, provisioning)) errors.push({ path: 'provisioning_mode', message: `must be one of ${PROVISIONING_MODES.join(', ')}` })
+  if (!isOneOf(PROVISIONING_MODES, provisioning))
+    errors.push({ path: 'provisioning_mode', message: `must be one of ${PROVISIONING_MODES.join(', ')}` })
   const mode = `${input.isolation}/${provisioning}`
   const rule = MATRIX[mode]
   if (rule !== undefined) errors.push(...matrixErrors(input, mode, rule))
@@ -83,8 +85,14 @@ export function checkTenant(input: TenantInput, prefix: string): CheckedTenant {
     name: input.name.trim(),
     isolation: input.isolation,
     provisioning,
-    schemaName: input.isolation === 'schema' ? (input.schemaName === undefined ? generated : parseGivenIdentifier(input.schemaName, 'schema_name')) : undefined,
-    connectionAlias: input.isolation === 'database' ? (input.connectionAlias === undefined ? generated : parseAlias(input.connectionAlias)) : undefined,
+    schemaName:
+      input.isolation === 'schema'
+        ? input.schemaName === undefined
+          ? generated
+          : parseGivenIdentifier(input.schemaName, 'schema_name')
+        : undefined,
+    connectionAlias:
+      input.isolation === 'database' ? (input.connectionAlias === undefined ? generated : parseAlias(input.connectionAlias)) : undefined,
     connectionString: input.connectionString,
     provisioningConnectionString: input.provisioningConnectionString,
     metadata: input.metadata ?? {},
@@ -114,12 +122,21 @@ export function checkTenantChange(change: {
   if (errors.length > 0) throw new ValidationFailedError(errors)
 }
 
-function matrixErrors(input: TenantInput, mode: string, rule: { readonly required: readonly Field[]; readonly refused: readonly Field[] }): FieldError[] {
+function matrixErrors(
+  input: TenantInput,
+  mode: string,
+  rule: { readonly required: readonly Field[]; readonly refused: readonly Field[] },
+): FieldError[] {
   return [
     ...rule.required.filter(field => isBlank(input[field])).map(field => ({ path: PATHS[field], message: `is required for ${mode}` })),
-    ...rule.refused.filter(field => input[field] !== undefined).map(field => ({ path: PATHS[field], message: `must not be set for ${mode}` })),
+    ...rule.refused
+      .filter(field => input[field] !== undefined)
+      .map(field => ({ path: PATHS[field], message: `must not be set for ${mode}` })),
     ...urlErrors('connection_string', rule.refused.includes('connectionString') ? undefined : input.connectionString),
-    ...urlErrors('provisioning_connection_string', rule.refused.includes('provisioningConnectionString') ? undefined : input.provisioningConnectionString),
+    ...urlErrors(
+      'provisioning_connection_string',
+      rule.refused.includes('provisioningConnectionString') ? undefined : input.provisioningConnectionString,
+    ),
   ]
 }
 
@@ -140,22 +157,37 @@ function nameErrors(name: unknown): FieldError[] {
 
 function metadataErrors(metadata: unknown): FieldError[] {
   if (metadata === undefined) return []
-  if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata)) return [{ path: 'metadata', message: 'must be an object' }]
-  // PostgreSQL's jsonb cannot hold U+0000.
-  return JSON.stringify(metadata).includes('\\u0000') ? [{ path: 'metadata', message: 'must not hold a zero character' }] : []
+  if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata))
+    return [{ path: 'metadata', message: 'must be an object' }]
+  // PostgreSQL's jsonb cannot hold U+0000, nor half of a surrogate pair; JSON.stringify escapes both, and an even number of \\ before is text.
+  return /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/.test(JSON.stringify(metadata))
+    ? [{ path: 'metadata', message: 'must not hold a zero character or half a character' }]
+    : []
 }
 
 /** The message never repeats the value: it may hold a password. */
 function urlErrors(path: string, value: string | undefined): FieldError[] {
   if (value === undefined) return []
   const url = URL.canParse(value) ? new URL(value) : undefined
-  if (url === undefined || !['postgres:', 'postgresql:'].includes(url.protocol)) return [{ path, message: 'must be a URL postgresql://user:password@host:port/database' }]
+  if (url === undefined || !['postgres:', 'postgresql:'].includes(url.protocol))
+    return [{ path, message: 'must be a URL postgresql://user:password@host:port/database' }]
   if (url.hostname === '' || url.pathname.length < 2) return [{ path, message: 'must name a host and a database' }]
-  return []
+  return isUsable(value) ? [] : [{ path, message: 'must be encoded rightly and have a known sslmode' }]
+}
+
+/** Whether its parts can be read: wrong percent signs, zero bytes and unknown modes of TLS would fail only later. */
+function isUsable(url: string): boolean {
+  try {
+    const { dbName, user = '', password = '' } = settingsOf(url)
+    return ![dbName, user, password].some(part => part.includes('\0'))
+  } catch {
+    return false
+  }
 }
 
 function parseAlias(value: string): string {
-  if (value.length > ALIAS_MAX) throw new ValidationFailedError([{ path: 'connection_alias', message: `must have at most ${ALIAS_MAX} characters` }])
+  if (value.length > ALIAS_MAX)
+    throw new ValidationFailedError([{ path: 'connection_alias', message: `must have at most ${ALIAS_MAX} characters` }])
   return parseGivenIdentifier(value, 'connection_alias')
 }
 

@@ -19,7 +19,17 @@ export const ALLOWED = {
 export type LifeOperation = keyof typeof ALLOWED
 
 /** The operations that can be asked for by name. `archive` is asked for by deleting. */
-export const OPERATIONS = ['provision', 'migrate', 'provision_and_migrate', 'bootstrap_admin', 'suspend', 'resume', 'restore', 'purge', 'retry'] as const
+export const OPERATIONS = [
+  'provision',
+  'migrate',
+  'provision_and_migrate',
+  'bootstrap_admin',
+  'suspend',
+  'resume',
+  'restore',
+  'purge',
+  'retry',
+] as const
 export type OperationName = (typeof OPERATIONS)[number]
 
 /** @throws INVALID_STATE with `details.allowed` */

@@ -4,6 +4,7 @@ import { ValidationFailedError } from '../errors.ts'
 import { ISOLATIONS, TENANT_STATUSES, Tenant } from './entities.ts'
 import { toTenantJson, type TenantJson } from './tenant-json.ts'
 
+/** What a list of the registry may be narrowed to. */
 export interface TenantQuery {
   /** 1 to 200. Default 50. */
   readonly limit?: number | undefined
@@ -15,6 +16,7 @@ export interface TenantQuery {
   readonly search?: string | undefined
 }
 
+/** A page of the registry. */
 export interface TenantPage {
   readonly items: readonly TenantJson[]
   readonly next_cursor: string | null
@@ -26,10 +28,13 @@ const MAX_LIMIT = 200
 /** @throws VALIDATION_FAILED */
 export async function listTenants(em: EntityManager, query: TenantQuery): Promise<TenantPage> {
   const limit = query.limit ?? DEFAULT_LIMIT
-  if (!Number.isSafeInteger(limit) || limit < 1 || limit > MAX_LIMIT) throw invalid('limit', `must be a whole number from 1 to ${MAX_LIMIT}`)
+  if (!Number.isSafeInteger(limit) || limit < 1 || limit > MAX_LIMIT)
+    throw invalid('limit', `must be a whole number from 1 to ${MAX_LIMIT}`)
   const { status, isolation_mode: isolation } = query
-  if (status !== undefined && !(TENANT_STATUSES as readonly string[]).includes(status)) throw invalid('status', `must be one of ${TENANT_STATUSES.join(', ')}`)
-  if (isolation !== undefined && !(ISOLATIONS as readonly string[]).includes(isolation)) throw invalid('isolation_mode', `must be one of ${ISOLATIONS.join(', ')}`)
+  if (status !== undefined && !(TENANT_STATUSES as readonly string[]).includes(status))
+    throw invalid('status', `must be one of ${TENANT_STATUSES.join(', ')}`)
+  if (isolation !== undefined && !(ISOLATIONS as readonly string[]).includes(isolation))
+    throw invalid('isolation_mode', `must be one of ${ISOLATIONS.join(', ')}`)
   const conditions: object[] = [status === undefined ? { deletedAt: null } : { status }]
   if (isolation !== undefined) conditions.push({ isolationMode: isolation })
   if (query.search !== undefined && query.search !== '') {
@@ -40,10 +45,17 @@ export async function listTenants(em: EntityManager, query: TenantQuery): Promis
     const [slug, id] = decodeCursor(query.cursor)
     conditions.push({ $or: [{ slug: { $gt: slug } }, { slug, id: { $gt: id } }] })
   }
-  const rows = await em.find(Tenant, { $and: conditions } as never, { filters: false, orderBy: { slug: 'asc', id: 'asc' }, limit: limit + 1 })
+  const rows = await em.find(Tenant, { $and: conditions } as never, {
+    filters: false,
+    orderBy: { slug: 'asc', id: 'asc' },
+    limit: limit + 1,
+  })
   const page = rows.slice(0, limit)
   const last = page.at(-1)
-  return { items: page.map(toTenantJson), next_cursor: rows.length > limit && last !== undefined ? encodeCursor([last.slug, last.id]) : null }
+  return {
+    items: page.map(toTenantJson),
+    next_cursor: rows.length > limit && last !== undefined ? encodeCursor([last.slug, last.id]) : null,
+  }
 }
 
 function encodeCursor(key: readonly [string, string]): string {
@@ -53,7 +65,8 @@ function encodeCursor(key: readonly [string, string]): string {
 function decodeCursor(cursor: string): [string, string] {
   try {
     const key: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'))
-    if (Array.isArray(key) && key.length === 2 && typeof key[0] === 'string' && /^[0-9a-f-]{36}$/.test(String(key[1]))) return [key[0], String(key[1])]
+    if (Array.isArray(key) && key.length === 2 && typeof key[0] === 'string' && /^[0-9a-f-]{36}$/.test(String(key[1])))
+      return [key[0], String(key[1])]
   } catch {
     // Fall through: whatever is wrong with it, it is not a cursor of ours.
   }

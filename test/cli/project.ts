@@ -72,7 +72,7 @@ export function project(url: string, prefix: string, config = configuration()): 
       const { PATH = '', HOME = '' } = process.env
       const child = spawn(process.execPath, [MAIN, ...args], {
         cwd,
-        env: { PATH, HOME, TEST_URL: url, TEST_KEYS: KEY, TEST_PREFIX: prefix, ...env },
+        env: { PATH, HOME, TEST_URL: url, TEST_KEYS: KEY, TEST_PREFIX: prefix, NODE_COMPILE_CACHE: join(folder, 'cache'), ...env },
         stdio: ['ignore', 'pipe', 'pipe'],
       })
       let [stdout, stderr, sent] = ['', '', false]

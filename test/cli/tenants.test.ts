@@ -58,8 +58,9 @@ describe('tenantkit on a control plane', function () {
     })
 
     it('fails the check before, applies once, then has nothing to do, then passes the check', async () => {
-      const before = await place.json(['check'], 1)
-      assert.isNotEmpty(before.details.checks.filter(({ level }: { level: string }) => level === 'error'))
+      const before = await place.json(['check', '--strict'], 1)
+      assert.isNotEmpty(before.details.checks.filter(({ level }: { level: string }) => level !== 'ok'))
+      assert.match((await place.json(['tenants', 'list'], 1)).hint, /tenantkit migrate/)
       const first = await place.json(['migrate'])
       assert.isNotEmpty(first.shared)
       assert.deepEqual(first.tenants, [])
@@ -128,7 +129,7 @@ describe('tenantkit on a control plane', function () {
     })
 
     it('says that there is no such tenant', async () => {
-      for (const command of ['show', 'suspend', 'resume', 'delete', 'restore']) {
+      for (const command of ['suspend', 'delete']) {
         assert.deepInclude(await place.json(['tenants', command, 'nobody'], 1), { code: 'TENANT_NOT_FOUND', status: 404 }, command)
       }
       const { stdout, stderr } = await human(['tenants', 'show', 'nobody'], 1)

@@ -3,6 +3,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { assert } from 'chai'
 import { runCli } from '../../src/cli/run-cli.ts'
+import { problemOf } from '../../src/cli/problem.ts'
 import { parseKeyRing } from '../../src/crypto/key-ring.ts'
 import { configuration, project, type Project } from './project.ts'
 
@@ -185,5 +186,20 @@ describe('tenantkit: the configuration', function () {
     const { code, stdout } = await inside(['entities', '--json'], place.folder, AbortSignal.abort(130))
     assert.equal(code, 130)
     assert.equal(JSON.parse(stdout).code, 'INTERRUPTED')
+  })
+})
+
+describe('the problem document of an error', () => {
+  it('says the innermost reason, and neither a statement nor a password', () => {
+    const cause = Object.assign(new Error('relation "x" does not exist at postgres://me:hidden@host/db'), { code: '42P01' })
+    const { detail, code, hint } = problemOf(new Error("insert into x values ('private') - relation", { cause }))
+    assert.equal(detail, 'relation "x" does not exist at postgres://me:***@host/db')
+    assert.equal(code, 'INTERNAL')
+    assert.match(hint ?? '', /tenantkit migrate/)
+  })
+
+  it('takes anything that is thrown', () => {
+    assert.equal(problemOf(undefined).detail, 'undefined')
+    assert.equal(problemOf(new AggregateError([new Error('a'), new Error('b')])).detail, 'a; b')
   })
 })

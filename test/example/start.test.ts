@@ -36,14 +36,19 @@ describe('example: start', function () {
     example = await start(dataDir)
   })
   after(async () => {
-    example?.child.kill('SIGKILL')
-    await removeEmbedded({ dataDir }).catch(() => undefined)
+    // A child that is about to die still counts as a user of the server.
+    if (example?.child.exitCode === null && example.child.kill('SIGKILL')) await once(example.child, 'exit')
+    await removeEmbedded({ dataDir })
     rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
   })
 
   const call = async (method: string, path: string, token: string, body?: unknown, headers: Record<string, string> = {}) => {
     const content = body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
-    const answer = await fetch(example.origin + path, { method, ...content, headers: { ...content.headers, authorization: `Bearer ${token}`, ...headers } })
+    const answer = await fetch(example.origin + path, {
+      method,
+      ...content,
+      headers: { ...content.headers, authorization: `Bearer ${token}`, ...headers },
+    })
     return { status: answer.status, json: (await answer.json()) as Record<string, unknown> }
   }
   const token = async (email: string, password: string | undefined, tenant?: string): Promise<string> => {
@@ -62,7 +67,10 @@ describe('example: start', function () {
   it('keeps generated secrets for the owner alone', () => assert.strictEqual(statSync(join(dataDir, 'secrets.json')).mode & 0o777, 0o600))
 
   it('prints lines that work as they are', async () => {
-    const lines = example.output().split('\n').filter(line => line.startsWith('curl '))
+    const lines = example
+      .output()
+      .split('\n')
+      .filter(line => line.startsWith('curl '))
     assert.isAtLeast(lines.length, 3)
     for (const line of lines) {
       const { stdout } = await run(`${line} -w '\\n%{http_code}'`)
@@ -82,7 +90,10 @@ describe('example: start', function () {
 
   it('shows plans to all, and announcements to whom they are for', async () => {
     const count = async (path: string, each: string): Promise<number> => ((await call('GET', path, each)).json['items'] as unknown[]).length
-    assert.deepEqual([await count('/api/plans', await ada()), await count('/api/plans', await grace()), await count('/api/plans', await operator())], [2, 2, 2])
+    assert.deepEqual(
+      [await count('/api/plans', await ada()), await count('/api/plans', await grace()), await count('/api/plans', await operator())],
+      [2, 2, 2],
+    )
     assert.deepEqual([await count('/api/announcements', await ada()), await count('/api/announcements', await grace())], [2, 1])
   })
 
@@ -92,15 +103,25 @@ describe('example: start', function () {
     assert.include(product, { price: '0.10' })
     assert.deepEqual(product['tags'], ['new', 'service'])
     const customer = (await call('POST', '/api/customers', mine, { name: 'C', email: 'c@c.test' })).json
-    const { status, json } = await call('POST', '/api/invoices', mine, { customer: customer['id'], lines: [{ product: product['id'], quantity: 3 }] })
+    const { status, json } = await call('POST', '/api/invoices', mine, {
+      customer: customer['id'],
+      lines: [{ product: product['id'], quantity: 3 }],
+    })
     assert.strictEqual(status, 201)
     assert.strictEqual(json['total'], '0.30')
-    for (const path of [`/api/products/${String(product['id'])}`, `/api/customers/${String(customer['id'])}`, `/api/invoices/${String(json['id'])}`]) {
+    for (const path of [
+      `/api/products/${String(product['id'])}`,
+      `/api/customers/${String(customer['id'])}`,
+      `/api/invoices/${String(json['id'])}`,
+    ]) {
       assert.strictEqual((await call('GET', path, mine)).status, 200)
       assert.strictEqual((await call('GET', path, other)).status, 404)
       assert.strictEqual((await call('DELETE', path, other)).status, 404)
     }
-    const foreign = await call('POST', '/api/invoices', other, { customer: customer['id'], lines: [{ product: product['id'], quantity: 1 }] })
+    const foreign = await call('POST', '/api/invoices', other, {
+      customer: customer['id'],
+      lines: [{ product: product['id'], quantity: 1 }],
+    })
     assert.strictEqual(foreign.status, 400)
     const patched = await call('PATCH', `/api/invoices/${String(json['id'])}`, mine, { lines: [{ product: product['id'], quantity: 5 }] })
     assert.strictEqual(patched.json['total'], '0.50')
@@ -150,7 +171,7 @@ describe('example: start', function () {
   it('pages', async () => {
     const mine = await ada()
     const seen: string[] = []
-    for (let cursor: unknown = ''; cursor !== null; ) {
+    for (let cursor: unknown = ''; cursor !== null;) {
       const { json } = await call('GET', `/api/customers?limit=2${cursor === '' ? '' : `&cursor=${String(cursor)}`}`, mine)
       seen.push(...(json['items'] as { id: string }[]).map(({ id }) => id))
       cursor = json['next_cursor']
@@ -196,7 +217,12 @@ describe('example: start', function () {
   describe('in production', () => {
     const env = (): Record<string, string> => {
       const { encryptionKeys = '', jwtSecret = '', adminPassword = '' } = secrets()
-      return { NODE_ENV: 'production', TENANTKIT_ENCRYPTION_KEYS: encryptionKeys, TENANTKIT_JWT_SECRET: jwtSecret, TENANTKIT_ADMIN_PASSWORD: adminPassword }
+      return {
+        NODE_ENV: 'production',
+        TENANTKIT_ENCRYPTION_KEYS: encryptionKeys,
+        TENANTKIT_JWT_SECRET: jwtSecret,
+        TENANTKIT_ADMIN_PASSWORD: adminPassword,
+      }
     }
     it('does not start on an old schema', async () => {
       const { code, output } = await ended({ ...env(), TENANTKIT_DATA_DIR: join(folder, 'fresh') })
@@ -208,7 +234,10 @@ describe('example: start', function () {
       const production = await start(dataDir, env())
       try {
         for (const secret of Object.values(secrets())) assert.notInclude(production.output(), secret)
-        const lines = production.output().split('\n').filter(line => line.startsWith('curl '))
+        const lines = production
+          .output()
+          .split('\n')
+          .filter(line => line.startsWith('curl '))
         assert.isAtLeast(lines.length, 3)
         for (const line of lines) assert.match((await run(`${line} -w '\\n%{http_code}'`)).stdout, /\n2\d\d$/)
       } finally {
@@ -219,10 +248,20 @@ describe('example: start', function () {
   })
 })
 
-const EMPTY = { DATABASE_URL: '', DATABASE_DIRECT_URL: '', TENANTKIT_ENCRYPTION_KEYS: '', TENANTKIT_JWT_SECRET: '', TENANTKIT_ADMIN_PASSWORD: '' }
+const EMPTY = {
+  DATABASE_URL: '',
+  DATABASE_DIRECT_URL: '',
+  TENANTKIT_ENCRYPTION_KEYS: '',
+  TENANTKIT_JWT_SECRET: '',
+  TENANTKIT_ADMIN_PASSWORD: '',
+}
 
 function launch(env: Record<string, string>): { child: ChildProcess; output: () => string } {
-  const child = spawn(process.execPath, ['example/main.ts'], { cwd: root, env: { ...process.env, ...EMPTY, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, ['example/main.ts'], {
+    cwd: root,
+    env: { ...process.env, ...EMPTY, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let text = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (text += chunk.toString('utf8')))
   return { child, output: () => text }

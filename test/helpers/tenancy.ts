@@ -16,7 +16,11 @@ import {
 } from 'mikro-tenantkit'
 import { dropRolesLike, freshDatabase, uniquePrefix } from './postgres.ts'
 
-const id = () => p.uuid().primary().onCreate(() => newId())
+const id = () =>
+  p
+    .uuid()
+    .primary()
+    .onCreate(() => newId())
 
 export const Country = sharedEntity({ name: 'Country', properties: { id: id(), code: p.string() } })
 export const Notice = sharedEntity({ name: 'Notice', properties: { id: id(), text: p.string() }, visibleTo: 'allowedTenants' })

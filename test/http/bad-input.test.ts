@@ -40,7 +40,19 @@ describe('http: bad input', function () {
   const list = (status: number, code: string, call: Call): Promise<Answer> => refused(status, code, 'GET', '/api/customers', call)
 
   describe('tenants', () => {
-    for (const bad of ['', 'A', 'UPPER', 'a--b', '-acme', "acme'; drop table customer; --", 'x'.repeat(10_000), 'acme,globex', '../acme', '*', 'public '.trim() + '.']) {
+    for (const bad of [
+      '',
+      'A',
+      'UPPER',
+      'a--b',
+      '-acme',
+      "acme'; drop table customer; --",
+      'x'.repeat(10_000),
+      'acme,globex',
+      '../acme',
+      '*',
+      'public '.trim() + '.',
+    ]) {
       it(`refuses ${JSON.stringify(bad.slice(0, 40))} as malformed`, () => list(400, 'TENANT_INVALID', { token: operator, tenant: bad }))
     }
     it('refuses non-ASCII', () => list(400, 'TENANT_INVALID', { token: operator, tenant: Buffer.from('ácmé').toString('latin1') }))
@@ -57,7 +69,8 @@ describe('http: bad input', function () {
       await list(409, 'TENANT_EVIDENCE_CONFLICT', { token: acme, tenant: 'globex' })
       await list(409, 'TENANT_EVIDENCE_CONFLICT', { token: acme, tenant: 'nobody' })
     })
-    it('takes an agreeing header', async () => assert.strictEqual((await app.call('GET', '/api/customers', { token: acme, tenant: 'acme' })).status, 200))
+    it('takes an agreeing header', async () =>
+      assert.strictEqual((await app.call('GET', '/api/customers', { token: acme, tenant: 'acme' })).status, 200))
   })
 
   describe('tokens', () => {
@@ -102,7 +115,8 @@ describe('http: bad input', function () {
   })
 
   describe('bodies', () => {
-    const post = (status: number, code: string, call: Call, path = '/api/customers'): Promise<Answer> => refused(status, code, 'POST', path, { token: acme, ...call })
+    const post = (status: number, code: string, call: Call, path = '/api/customers'): Promise<Answer> =>
+      refused(status, code, 'POST', path, { token: acme, ...call })
     for (const raw of ['{', '[]', '"x"', '1', 'null', 'nul', '{"a":1}}', '{"__proto__":{"a":1}}', '[[[[', '\u0000'])
       it(`refuses ${JSON.stringify(raw)}`, () => post(400, 'VALIDATION_FAILED', { raw }))
     it('refuses an empty one', () => post(400, 'VALIDATION_FAILED', {}))
@@ -113,7 +127,10 @@ describe('http: bad input', function () {
     })
     it('names wrong and unknown fields', async () => {
       const { json } = await post(400, 'VALIDATION_FAILED', { body: { name: 7, email: 'nobody', admin: true } })
-      assert.sameMembers((json['errors'] as { path: string }[]).map(({ path }) => path), ['name', 'email', 'admin'])
+      assert.sameMembers(
+        (json['errors'] as { path: string }[]).map(({ path }) => path),
+        ['name', 'email', 'admin'],
+      )
     })
     it('refuses what cannot be stored', async () => {
       await post(400, 'VALIDATION_FAILED', { raw: '{"name":"a\\u0000b","email":"a@b.test"}' })
@@ -121,14 +138,22 @@ describe('http: bad input', function () {
     })
     it('refuses deep bodies', () => post(400, 'VALIDATION_FAILED', { raw: `{"name":${'['.repeat(20_000)}${']'.repeat(20_000)}}` }))
     it('ignores audit fields in either spelling', async () => {
-      const lie = { created_by: 'global:me', createdBy: 'global:me', deleted_at: '2020-01-01', deletedAt: null, updated_at: 1, updatedBy: {} }
+      const lie = {
+        created_by: 'global:me',
+        createdBy: 'global:me',
+        deleted_at: '2020-01-01',
+        deletedAt: null,
+        updated_at: 1,
+        updatedBy: {},
+      }
       const { status, json } = await app.call('POST', '/api/customers', { token: acme, body: { name: 'A', email: 'a@b.test', ...lie } })
       assert.strictEqual(status, 201)
       assert.match(String(json['created_by']), /^tenant:/)
       assert.isNull(json['deleted_at'])
     })
     it('refuses wrong money, quantities and references', async () => {
-      for (const price of [1, '1.234', '-1', '1e3', '12345678901', 'NaN', '']) await post(400, 'VALIDATION_FAILED', { body: { name: 'P', sku: 'S', price } }, '/api/products')
+      for (const price of [1, '1.234', '-1', '1e3', '12345678901', 'NaN', ''])
+        await post(400, 'VALIDATION_FAILED', { body: { name: 'P', sku: 'S', price } }, '/api/products')
       for (const quantity of [0, -1, 1.5, '1', 1e9])
         await post(400, 'VALIDATION_FAILED', { body: { customer: newId(), lines: [{ product: newId(), quantity }] } }, '/api/invoices')
       await post(400, 'VALIDATION_FAILED', { body: { customer: newId(), lines: [{ product: newId(), quantity: 1 }] } }, '/api/invoices')
@@ -143,10 +168,20 @@ describe('http: bad input', function () {
 
   describe('paths and queries', () => {
     it('says 404 for ids that are none', async () => {
-      for (const id of ['1', 'x'.repeat(3000), '%00', '%E0%A4%A', "1'or'1'='1", newId()]) await refused(404, 'NOT_FOUND', 'GET', `/api/customers/${id}`, { token: acme })
+      for (const id of ['1', 'x'.repeat(3000), '%00', '%E0%A4%A', "1'or'1'='1", newId()])
+        await refused(404, 'NOT_FOUND', 'GET', `/api/customers/${id}`, { token: acme })
     })
     it('refuses bad limits and cursors', async () => {
-      for (const search of ['limit=0', 'limit=201', 'limit=x', 'limit=', 'limit=1&limit=2', 'cursor=', 'cursor=x', `cursor=${'A'.repeat(5000)}`])
+      for (const search of [
+        'limit=0',
+        'limit=201',
+        'limit=x',
+        'limit=',
+        'limit=1&limit=2',
+        'cursor=',
+        'cursor=x',
+        `cursor=${'A'.repeat(5000)}`,
+      ])
         await refused(400, 'VALIDATION_FAILED', 'GET', `/api/customers?${search}`, { token: acme })
     })
     it('says 404 and 405', async () => {

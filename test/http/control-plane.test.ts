@@ -23,21 +23,41 @@ describe('http: control plane', function () {
   it('needs a global token', async () => {
     is(await app.call('GET', '/api/tenants'), 401, 'UNAUTHENTICATED')
     const tenantToken = await app.token(ADMIN, 'acme')
-    const routes = [['GET', ''], ['POST', ''], ['GET', '/acme'], ['PATCH', '/acme'], ['DELETE', '/acme'], ['POST', '/acme/operations']] as const
+    const routes = [
+      ['GET', ''],
+      ['POST', ''],
+      ['GET', '/acme'],
+      ['PATCH', '/acme'],
+      ['DELETE', '/acme'],
+      ['POST', '/acme/operations'],
+    ] as const
     for (const [method, path] of routes) is(await app.call(method, `/api/tenants${path}`, { token: tenantToken }), 403, 'FORBIDDEN')
   })
 
   it('takes a tenant through its life', async () => {
-    const body = { slug: 'life', name: 'Life', isolation_mode: 'database', metadata: { plan: 'x' }, admin: { email: 'b@life.test', password: PASSWORD } }
+    const body = {
+      slug: 'life',
+      name: 'Life',
+      isolation_mode: 'database',
+      metadata: { plan: 'x' },
+      admin: { email: 'b@life.test', password: PASSWORD },
+    }
     const made = is(await call('POST', '/api/tenants', body), 201)
-    assert.include(made.json, { slug: 'life', status: 'ready', isolation_mode: 'database', connection_string: null, has_connection_string: true })
+    assert.include(made.json, {
+      slug: 'life',
+      status: 'ready',
+      isolation_mode: 'database',
+      connection_string: null,
+      has_connection_string: true,
+    })
     assert.match(String(made.json['created_by']), /^global:/)
     is(await call('POST', '/api/tenants', body), 409, 'SLUG_TAKEN')
     const user = await app.token('b@life.test', 'life')
     const empty = is(await app.call('GET', '/api/customers', { token: user }), 200)
     assert.deepEqual(empty.json, { items: [], next_cursor: null })
     assert.strictEqual(is(await call('PATCH', '/api/tenants/life', { name: 'Long life' }), 200).json['name'], 'Long life')
-    const operate = (operation: string, more: object = {}): Promise<Answer> => call('POST', '/api/tenants/life/operations', { operation, ...more })
+    const operate = (operation: string, more: object = {}): Promise<Answer> =>
+      call('POST', '/api/tenants/life/operations', { operation, ...more })
     assert.hasAllKeys(is(await operate('suspend'), 200).json, ['operation', 'tenant'])
     is(await app.call('GET', '/api/customers', { token: user }), 403, 'TENANT_SUSPENDED')
     is(await operate('suspend'), 409, 'INVALID_STATE')
@@ -56,13 +76,26 @@ describe('http: control plane', function () {
 
   it('lists', async () => {
     const { json } = is(await call('GET', '/api/tenants?limit=1&isolation_mode=schema&search=acm'), 200)
-    assert.deepEqual((json['items'] as { slug: string }[]).map(({ slug }) => slug), ['acme'])
-    for (const search of ['limit=0', 'limit=x', 'cursor=!', 'status=odd', 'isolation_mode=odd', 'status=a&status=b']) is(await call('GET', `/api/tenants?${search}`), 400, 'VALIDATION_FAILED')
+    assert.deepEqual(
+      (json['items'] as { slug: string }[]).map(({ slug }) => slug),
+      ['acme'],
+    )
+    for (const search of ['limit=0', 'limit=x', 'cursor=!', 'status=odd', 'isolation_mode=odd', 'status=a&status=b'])
+      is(await call('GET', `/api/tenants?${search}`), 400, 'VALIDATION_FAILED')
   })
 
   it('refuses bad input', async () => {
     const good = { slug: 'good', name: 'Good', isolation_mode: 'schema' }
-    for (const bad of [{ slug: 'NO' }, { slug: 7 }, { name: '' }, { isolation_mode: 'row' }, { extra: 1 }, { metadata: [] }, { connection_string: 'x' }, { admin: {} }])
+    for (const bad of [
+      { slug: 'NO' },
+      { slug: 7 },
+      { name: '' },
+      { isolation_mode: 'row' },
+      { extra: 1 },
+      { metadata: [] },
+      { connection_string: 'x' },
+      { admin: {} },
+    ])
       is(await call('POST', '/api/tenants', { ...good, ...bad }), 400, 'VALIDATION_FAILED')
     is(await call('POST', '/api/tenants', { ...good, slug: 'admin' }), 400, 'RESERVED_NAME')
     is(await call('GET', '/api/tenants/NOPE'), 400, 'TENANT_INVALID')

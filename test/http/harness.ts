@@ -79,7 +79,9 @@ export async function startHarness(label: string, tenants: Readonly<Record<strin
     call,
     asSystem,
     async token(email, tenant) {
-      const { json } = await call('POST', '/auth/login', { body: { email, password: PASSWORD, ...(tenant === undefined ? {} : { tenant }) } })
+      const { json } = await call('POST', '/auth/login', {
+        body: { email, password: PASSWORD, ...(tenant === undefined ? {} : { tenant }) },
+      })
       return String(json['token'])
     },
     async [Symbol.asyncDispose]() {
@@ -88,7 +90,11 @@ export async function startHarness(label: string, tenants: Readonly<Record<strin
       await tenancy.close()
       await database.drop()
       // PostgreSQL does not drop a template.
-      const templates = await query<{ name: string }>(serverUrl(), 'select datname as name from pg_database where datistemplate and starts_with(datname, $1)', [prefix])
+      const templates = await query<{ name: string }>(
+        serverUrl(),
+        'select datname as name from pg_database where datistemplate and starts_with(datname, $1)',
+        [prefix],
+      )
       for (const { name } of templates) await query(serverUrl(), `alter database "${name}" is_template false`)
       await dropRolesLike(prefix)
     },

@@ -1,0 +1,22 @@
+/** Storing rows of the registry, and what PostgreSQL's refusals mean there. */
+import { OptimisticLockError, UniqueConstraintViolationException, type EntityManager } from '@mikro-orm/postgresql'
+import { AliasTakenError, ConflictError, SchemaTakenError, SlugTakenError } from '../errors.ts'
+import type { CheckedTenant } from '../tenants/input.ts'
+
+/** @throws CONFLICT when somebody else changed the row meanwhile. */
+export async function save(em: EntityManager): Promise<void> {
+  await em.flush().catch((error: unknown) => {
+    if (error instanceof OptimisticLockError)
+      throw new ConflictError('The tenant was changed meanwhile.', { hint: 'Read it again and repeat the change.', cause: error })
+    throw error
+  })
+}
+
+/** Which unique value was taken is read from the declared index that the violation names. */
+export function takenError(error: unknown, checked: CheckedTenant): unknown {
+  if (!(error instanceof UniqueConstraintViolationException)) return error
+  const constraint = (error as { constraint?: string }).constraint ?? error.message
+  if (constraint.includes('schema_name')) return new SchemaTakenError(checked.schemaName ?? '')
+  if (constraint.includes('connection_alias')) return new AliasTakenError(checked.connectionAlias ?? '')
+  return new SlugTakenError(checked.slug)
+}

@@ -1,0 +1,41 @@
+/** What the methods of a tenancy take and give. */
+import type { Actor } from './context/context.ts'
+import type { AdminInput } from './options.ts'
+import type { TenantInput } from './tenants/input.ts'
+import type { TenantJson } from './tenants/tenant-json.ts'
+
+/** What a run may be told beside its work. */
+export interface RunOptions {
+  /** Who acts. Default: the actor of the outer context, except a local user of another tenant. */
+  readonly actor?: Actor | undefined
+  /** For logs. Default: that of the outer context. */
+  readonly requestId?: string | undefined
+}
+
+/** What `provision` takes: a tenant's fields, and maybe its first administrator. */
+export interface ProvisionInput extends TenantInput {
+  readonly admin?: AdminInput | undefined
+}
+
+/** What an operation says when it ran to its end. */
+export interface OperationReport {
+  readonly operation: {
+    readonly id: string
+    readonly name: string
+    readonly status: 'succeeded'
+    readonly tenant: string
+    readonly started_at: string
+    readonly finished_at: string
+    /** Migrations that were applied, or resources that were dropped. */
+    readonly result: Readonly<Record<string, unknown>>
+  }
+  readonly tenant: TenantJson
+}
+
+/** What an operation may be told. */
+export interface OperationOptions {
+  /** `DELETE <slug>` for `purge`. */
+  readonly confirm?: string | undefined
+  /** The first administrator, for `bootstrap_admin` and for provisioning. */
+  readonly admin?: AdminInput | undefined
+}
