@@ -1,6 +1,7 @@
 /** The check of an installation, for start-up, CI and the command line. */
 import type { EntityManager } from '@mikro-orm/postgresql'
 import { scopeOf, nameOf } from './classification/classify.ts'
+import { assertPrefix } from './fleet.ts'
 import type { Migrations } from './migrations/migrations.ts'
 import { reasonOf } from './provisioning/steps.ts'
 import type { ResolvedOptions } from './options.ts'
@@ -85,7 +86,7 @@ async function sharedMigrations({ migrations }: CheckOptions): Promise<CheckFind
   }
 }
 
-async function tenantMigrations({ migrations, control }: CheckOptions): Promise<CheckFinding> {
+async function tenantMigrations({ options, migrations, control }: CheckOptions): Promise<CheckFinding> {
   const shared = await migrations.pending(migrations.sharedTarget())
   if (shared.some(name => name.startsWith('tenantkit_'))) {
     return {
@@ -96,6 +97,7 @@ async function tenantMigrations({ migrations, control }: CheckOptions): Promise<
       hint: 'Run: npx tenantkit migrate',
     }
   }
+  await assertPrefix(control(), options.prefix)
   const head = await migrations.head('tenant')
   const rows = await control().find(Tenant, { status: { $in: ['ready', 'suspended'] } }, { fields: ['slug', 'schemaVersion'] })
   const behind = rows.filter(row => row.schemaVersion !== (head ?? null))

@@ -63,6 +63,7 @@ export class FleetMigration {
   async pending(): Promise<boolean> {
     const { migrations, control } = this.#options
     if ((await migrations.pending(migrations.sharedTarget())).length > 0) return true
+    await assertPrefix(control(), this.#options.prefix)
     const head = await migrations.head('tenant')
     const behind = { status: { $in: [...MIGRATED] }, schemaVersion: head === undefined ? { $ne: null } : { $ne: head } }
     const behindOrNew = head === undefined ? behind : { $or: [behind, { status: { $in: [...MIGRATED] }, schemaVersion: null }] }
@@ -78,18 +79,10 @@ export class FleetMigration {
     const { migrations, prefix } = this.#options
     const target = migrations.sharedTarget()
     const names = await migrations.up(target)
-    await withDirectClient(target.url, async client => {
-      await client.query(`insert into public.tenantkit_control (key, value) values ('naming.prefix', $1) on conflict (key) do nothing`, [
-        prefix,
-      ])
-      const { rows } = await client.query<{ value: string }>(`select value from public.tenantkit_control where key = 'naming.prefix'`)
-      if (rows[0]?.value !== prefix) {
-        throw new ConfigurationError(
-          [`naming.prefix is "${prefix}", and this control plane was set up with "${rows[0]?.value ?? ''}".`],
-          'Names of tenants depend on it: set it back.',
-        )
-      }
-    })
+    await withDirectClient(target.url, client =>
+      client.query(`insert into public.tenantkit_control (key, value) values ('naming.prefix', $1) on conflict (key) do nothing`, [prefix]),
+    )
+    await assertPrefix(this.#options.control(), prefix)
     return names
   }
 
@@ -116,4 +109,16 @@ export class FleetMigration {
       return { tenant, status: 'failed', names: [], error: reasonOf(error) }
     }
   }
+}
+
+/**
+ * The names of schemas, databases and roles depend on the prefix: a control plane keeps the one it was set up with.
+ *
+ * @throws CONFIGURATION_INVALID
+ */
+export async function assertPrefix(em: EntityManager, prefix: string): Promise<void> {
+  const rows: { value: string }[] = await em.execute(`select value from public.tenantkit_control where key = 'naming.prefix'`)
+  const stored = rows[0]?.value
+  if (stored === undefined || stored === prefix) return
+  throw new ConfigurationError([`naming.prefix is "${prefix}", and this control plane was set up with "${stored}".`], 'Set it back.')
 }

@@ -43,7 +43,13 @@ const HOUSE: readonly Room[] = [
     mayImport: [...BASE, 'context', 'audit'],
     outside: ORM,
   },
-  { room: 'tenants', floor: 6, paths: ['src/tenants/'], mayImport: [...BASE, 'context', 'audit', 'classification'], outside: ORM },
+  {
+    room: 'tenants',
+    floor: 6,
+    paths: ['src/tenants/'],
+    mayImport: [...BASE, 'context', 'connections', 'audit', 'classification'],
+    outside: ORM,
+  },
   {
     room: 'strategies',
     floor: 7,

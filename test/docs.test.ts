@@ -12,7 +12,7 @@ import { THROTTLE_DEFAULTS } from '../src/auth/throttle.ts'
 import { POOL_DEFAULTS } from '../src/options.ts'
 import { Tenancy } from '../src/tenancy.ts'
 import { ROOT, anchorsOf, fileOf, linksOf, markersOf, membersOf, plain, readPages, tableOf, wordsOf, type Page } from './helpers/docs.ts'
-import { dropRolesLike, freshDatabase, uniquePrefix } from './helpers/postgres.ts'
+import { freshDatabase } from './helpers/postgres.ts'
 
 const BIN = join(ROOT, 'node_modules/.bin')
 /** The two commands of the README: they are compared with package.json, as running them here would install and never end. */
@@ -54,42 +54,17 @@ describe('the documentation', () => {
     assert.equal(code, 0, output)
   })
 
-  for (const { name, path, blocks } of pages) {
-    if (!blocks.some(({ info, code }) => info === 'ts run' || (info === 'sh' && !INSTALL.test(code.trim())))) continue
-    it(`shows in ${path} what runs`, async function () {
-      this.timeout(40_000)
-      await using database = await freshDatabase(`docs_${name}`)
-      const prefix = uniquePrefix()
-      const folder = join(scratch, name)
-      const hasProject = existsSync(join(folder, 'mikro-orm.config.ts'))
-      const env = {
-        DATABASE_URL: database.url,
-        DOCS_PREFIX: prefix,
-        NODE_ENV: '',
-        PATH: [join(scratch, 'bin'), BIN, process.env['PATH']].join(delimiter),
-        TENANTKIT_DATA_DIR: join(folder, '.data'),
-        TENANTKIT_ENCRYPTION_KEYS: generateKey(),
-        TENANTKIT_JWT_SECRET: 'a secret for the pages that has more than 32 bytes',
-      }
-      try {
-        for (const block of blocks) {
-          const isProgram = block.info === 'ts run'
-          if (!isProgram && (block.info !== 'sh' || INSTALL.test(block.code.trim()))) continue
-          const at = hasProject || isProgram ? folder : ROOT
-          const { code, output } = isProgram
-            ? await run(process.execPath, [join(folder, fileOf(block))], at, env)
-            : await run('sh', ['-euc', block.code], at, env)
-          assert.equal(code, 0, `${path}:${block.line}\n${output}`)
-        }
-      } finally {
-        await dropRolesLike(prefix)
-      }
-    })
-  }
+  it('shows programs and commands that run', async function () {
+    this.timeout(60_000)
+    // The pages side by side, the blocks of one in their order.
+    await Promise.all(pages.map(each => runPage(each, scratch)))
+  })
 
   it('names the commands of package.json', () => {
     const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: Record<string, string> }
-    const commands = pages.flatMap(({ blocks }) => blocks.filter(({ info }) => info === 'sh').flatMap(({ code }) => code.trim().split('\n')))
+    const commands = pages.flatMap(({ blocks }) =>
+      blocks.filter(({ info }) => info === 'sh').flatMap(({ code }) => code.trim().split('\n')),
+    )
     assert.includeMembers(commands, ['npm ci && npm start', 'npm ci && npm test'])
     assert.include(scripts['start'], 'example/main.ts')
     assert.include(scripts['test'], 'mocha')
@@ -106,10 +81,14 @@ describe('the documentation', () => {
         const [file, anchor] = link.split('#')
         const target = file ? join(ROOT, dirname(each.path), file) : join(ROOT, each.path)
         assert.isTrue(existsSync(target), `${each.path} links to ${link}`)
-        if (anchor !== undefined) assert.include(anchors.get(target), anchor, `${each.path} links to ${link}`)
+        if (anchor !== undefined) assert.include(anchors.get(target) ?? [], anchor, `${each.path} links to ${link}`)
       }
     }
-    for (const { path, text } of pages) if (path !== 'README.md') assert.include(readFileSync(join(ROOT, 'README.md'), 'utf8'), `(${path})`, text.slice(0, 40))
+    const index = linksOf(page('readme'))
+    assert.includeMembers(
+      [...index],
+      pages.map(({ path }) => path).filter(path => path !== 'README.md'),
+    )
   })
 
   it('names functions, methods and files that exist', () => {
@@ -129,14 +108,23 @@ describe('the documentation', () => {
     }
   })
 
+  it('names the guard and the test of every promise', () => {
+    const [promises = ''] = page('isolation').text.split('## Promises\n')[1]!.split('\n## ')
+    for (const promise of promises.trim().split('\n\n')) {
+      if (!promise.startsWith('**')) continue
+      assert.match(promise, /Guard:\s+`src\//, promise)
+      assert.match(promise, /Tests?:\s+`test\//, promise)
+    }
+  })
+
   it('lists every option, and no other', () => {
     const configuration = page('configuration')
     const markers = markersOf(configuration, 'options')
     assert.isAtLeast(markers.length, 8)
     for (const marker of markers) {
-      const [, path = '', name = ''] = marker.split(' ')
-      const listed = tableOf(configuration, marker).map(([option = '']) => plain(option).replace(/\(.*$/, ''))
-      assert.sameMembers(listed, [...membersOf(path, name)], `${name} in ${path}`)
+      const [, name = '', path] = marker.split(' ')
+      const listed = tableOf(configuration, marker).map(([option = '']) => plain(option))
+      assert.sameMembers(listed, [...membersOf(name, path)], name)
     }
   })
 
@@ -144,19 +132,22 @@ describe('the documentation', () => {
     const defaultsOf = (marker: string) =>
       Object.fromEntries(tableOf(page('configuration'), marker).map(([option = '', , value = '']) => [plain(option), plain(value)]))
     const texts = (defaults: object) => Object.fromEntries(Object.entries(defaults).map(([key, value]) => [key, String(value)]))
-    assert.deepEqual(defaultsOf('options src/options.ts PoolOptions'), texts(POOL_DEFAULTS))
-    assert.deepInclude(defaultsOf('options src/auth/throttle.ts ThrottleOptions'), texts(THROTTLE_DEFAULTS))
+    assert.deepEqual(defaultsOf('options PoolOptions'), texts(POOL_DEFAULTS))
+    assert.deepInclude(defaultsOf('options ThrottleOptions'), texts(THROTTLE_DEFAULTS))
   })
 
   it('lists every environment variable, and no other', () => {
     const listed = tableOf(page('configuration'), 'environment').map(([name = '']) => plain(name))
     const sources = ['mikro-orm.config.ts', ...globSync('{example,src/cli}/**/*.ts', { cwd: ROOT })]
     const used = sources.flatMap(path =>
-      [...readFileSync(join(ROOT, path), 'utf8').matchAll(/'((?:TENANTKIT|DATABASE)_[A-Z_]+|PORT|HOST|NODE_ENV)'/g)].map(([, name]) => name!),
+      [...readFileSync(join(ROOT, path), 'utf8').matchAll(/'((?:TENANTKIT|DATABASE)_[A-Z_]+|PORT|HOST|NODE_ENV)'/g)].map(
+        ([, name]) => name!,
+      ),
     )
     assert.sameMembers(listed, [...new Set(used)])
     for (const { path, text } of pages) {
-      for (const [name] of text.matchAll(/\b(?:TENANTKIT|DATABASE)_[A-Z_]+\b/g)) if (!/CROSS_/.test(name)) assert.include(listed, name, path)
+      for (const [name] of text.matchAll(/\b(?:TENANTKIT|DATABASE)_[A-Z_]+\b/g))
+        if (!/CROSS_/.test(name)) assert.include(listed, name, path)
     }
   })
 
@@ -178,11 +169,14 @@ describe('the documentation', () => {
   })
 
   it('names no code that does not exist', () => {
-    const known = new Set(markersOf(page('errors'), 'codes').flatMap(marker => tableOf(page('errors'), marker).map(([code = '']) => plain(code))))
-    const others = /^(TENANTKIT|DATABASE_(URL|DIRECT_URL)|NODE_ENV|DELETE|POST|GET|PATCH|PUT|HOST|PORT|PUBLIC|CONNECT|SQL|LISTEN)/
+    const known = new Set(
+      markersOf(page('errors'), 'codes').flatMap(marker => tableOf(page('errors'), marker).map(([code = '']) => plain(code))),
+    )
+    const others = /^(TENANTKIT|DATABASE_(URL|DIRECT_URL)|NODE_ENV|DELETE|POST|GET|PATCH|PUT|HOST|PORT|CREATEDB|CREATEROLE)/
     for (const each of pages) {
       for (const word of wordsOf(each)) {
-        if (/^[A-Z]{3,}(_[A-Z]+)*$/.test(word) && !others.test(word) && !Object.hasOwn(core, word)) assert.include([...known], word, each.path)
+        if (/^[A-Z]{3,}(_[A-Z]+)*$/.test(word) && !others.test(word) && !Object.hasOwn(core, word))
+          assert.include([...known], word, each.path)
       }
     }
   })
@@ -207,24 +201,63 @@ describe('the documentation', () => {
     const shown = listed.map(([command = '']) => plain(command).split(/ [[<-]/)[0]!)
     const help = async (...words: string[]): Promise<string> => {
       let text = ''
-      const io = { stdout: (part: string) => void (text += part), stderr: () => undefined, env: {}, cwd: ROOT, colour: false, errorColour: false, columns: 200 }
+      const io = {
+        stdout: (part: string) => void (text += part),
+        stderr: () => undefined,
+        env: {},
+        cwd: ROOT,
+        colour: false,
+        errorColour: false,
+        columns: 200,
+      }
       assert.equal(await cli.runCli([...words, '--help'], io), 0, words.join(' '))
       return text
     }
-    const namesIn = (text: string): string[] => [...text.matchAll(/^ {2}tenantkit ([a-z: -]+?)(?= {2}| <| \[|$)/gm)].map(([, name]) => name!)
+    const namesIn = (text: string): string[] => {
+      const list = text.split('Commands:\n')[1]?.split('\n\n')[0] ?? ''
+      return [...list.matchAll(/^ {2}tenantkit ([a-z: -]+?)(?= {2}| <| \[|$)/gm)].map(([, name]) => name!)
+    }
     const top = namesIn(await help())
-    const all = (await Promise.all(top.map(async name => (namesIn(await help(name)).length > 1 ? namesIn(await help(name)) : [name])))).flat()
+    const below = async (name: string): Promise<string[]> => namesIn(await help(name)).filter(each => each.startsWith(`${name} `))
+    const all = (await Promise.all(top.map(async name => [name, await below(name)] as const))).flatMap(([name, group]) =>
+      group.length > 0 ? group : [name],
+    )
     assert.sameMembers(shown, all)
     for (const [index, [command = '']] of listed.entries()) {
       const flags = (text: string) => [...new Set([...text.matchAll(/--([a-z][a-z-]*)/g)].map(([, flag]) => flag!))]
       const options = (await help(...shown[index]!.split(' '))).split('Options:')[1]!.split('Examples:')[0]!
-      const real = [...options.matchAll(/^ +--([a-z][a-z-]*)/gm)].map(([, flag]) => flag!).filter(flag => !['json', 'config', 'help'].includes(flag))
+      const real = [...options.matchAll(/^ +--([a-z][a-z-]*)/gm)]
+        .map(([, flag]) => flag!)
+        .filter(flag => !['json', 'config', 'help'].includes(flag))
       assert.sameMembers(flags(command), real, shown[index]!)
     }
   })
 })
 
-const { generateKey } = core
+/** Runs what a page shows, on a database of its own. A page with a configuration is a project, others stand in the repository. */
+async function runPage({ name, path, blocks }: Page, scratch: string): Promise<void> {
+  const live = blocks.filter(({ info, code }) => info === 'ts run' || (info === 'sh' && !INSTALL.test(code.trim())))
+  if (live.length === 0) return
+  await using database = await freshDatabase(`docs_${name}`)
+  const folder = join(scratch, name)
+  const hasProject = existsSync(join(folder, 'mikro-orm.config.ts'))
+  const env = {
+    DATABASE_URL: database.url,
+    DATABASE_DIRECT_URL: '',
+    NODE_ENV: '',
+    PATH: [join(scratch, 'bin'), BIN, process.env['PATH']].join(delimiter),
+    TENANTKIT_DATA_DIR: join(folder, '.data'),
+    TENANTKIT_ENCRYPTION_KEYS: core.generateKey(),
+    TENANTKIT_JWT_SECRET: 'a secret for the pages that has more than 32 bytes',
+  }
+  for (const block of live) {
+    const { code, output } =
+      block.info === 'sh'
+        ? await run('sh', ['-euc', block.code], hasProject ? folder : ROOT, env)
+        : await run(process.execPath, [join(folder, fileOf(block))], folder, env)
+    assert.equal(code, 0, `${path}:${block.line}\n${output}`)
+  }
+}
 
 function isTypeScript(info: string): boolean {
   return info === 'ts' || info === 'ts run'

@@ -11,6 +11,8 @@ interface SoftDeletable {
 
 /** Turns the delete change sets of a flush into updates, for every entity that has `deletedAt`. */
 export class SoftDeleteSubscriber implements EventSubscriber {
+  readonly #softened = new WeakSet<object>()
+
   onFlush({ uow }: FlushEventArgs): Promise<void> {
     for (const changeSet of uow.getChangeSets()) {
       const isDelete = changeSet.type === ChangeSetType.DELETE || changeSet.type === ChangeSetType.DELETE_EARLY
@@ -21,8 +23,15 @@ export class SoftDeleteSubscriber implements EventSubscriber {
       Object.assign(changeSet.entity, change)
       changeSet.type = ChangeSetType.UPDATE
       changeSet.payload = change
+      this.#softened.add(changeSet)
       ;(uow.getRemoveStack() as Set<object>).delete(changeSet.entity)
     }
+    return Promise.resolve()
+  }
+
+  /** As after a real delete: a later `findOne` asks the database, where the filter hides the row. */
+  afterFlush({ uow }: FlushEventArgs): Promise<void> {
+    for (const changeSet of uow.getChangeSets()) if (this.#softened.has(changeSet)) uow.unsetIdentity(changeSet.entity)
     return Promise.resolve()
   }
 }

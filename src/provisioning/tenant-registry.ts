@@ -2,6 +2,7 @@
 import type { EntityManager } from '@mikro-orm/postgresql'
 import { randomBytes } from 'node:crypto'
 import { settingsOf, withLogin } from '../connections/settings.ts'
+import { actorKey } from '../context/context.ts'
 import type { Actor, Isolation, TenantRef } from '../context/context.ts'
 import type { KeyRing } from '../crypto/key-ring.ts'
 import { open, seal } from '../crypto/seal.ts'
@@ -85,6 +86,7 @@ export class TenantRegistry {
 
   /** Provisions a tenant that is pending or failed. */
   async provision(slug: string, operation: 'provision' | 'provision_and_migrate' | 'retry', admin?: FirstAdmin): Promise<TenantRow> {
+    if (admin !== undefined) this.#assertAdminPossible()
     return this.#locked(slug, operation, async row => {
       if (row.status === 'ready') await this.#migrate(row)
       else await this.#provision(row, admin)
@@ -115,15 +117,10 @@ export class TenantRegistry {
 
   /** Archives: refused to everyone, all data kept. */
   archive(slug: string): Promise<TenantRow> {
-    return this.#locked(slug, 'archive', async row => {
-      const { em, row: managed } = await this.#managed(row)
-      managed.formerStatus = managed.status
-      managed.status = 'archived'
-      await save(em)
-      // A remove is the soft delete: it fills deleted_at and deleted_by.
-      em.remove(managed)
-      await save(em)
-    })
+    // One update, not a remove: the status and the deletion must never be seen apart.
+    return this.#locked(slug, 'archive', row =>
+      this.#set(row, { status: 'archived', formerStatus: row.status, deletedAt: new Date(), deletedBy: actorKey() }),
+    )
   }
 
   restore(slug: string): Promise<TenantRow> {
@@ -163,6 +160,7 @@ export class TenantRegistry {
   async update(slug: string, change: TenantChange): Promise<TenantRow> {
     return this.#locked(slug, undefined, async row => {
       checkTenantChange({ isolation: row.isolationMode, provisioning: row.provisioningMode, ...change })
+      this.#refuseControlPlane(change.connectionString)
       const sealed = (purpose: string, value: string) => seal(this.#options.keyRing, value, { tenantId: row.id, purpose })
       await this.#set(row, {
         ...(change.name === undefined ? {} : { name: change.name.trim() }),

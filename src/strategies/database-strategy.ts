@@ -7,9 +7,9 @@ import { settingsOf, withDatabase } from '../connections/settings.ts'
 import type { KeyRing } from '../crypto/key-ring.ts'
 import { open } from '../crypto/seal.ts'
 import { ConfigurationError } from '../errors.ts'
-import { TENANT_SCHEMA, quoteForeignName, quoteLiteral } from '../naming.ts'
+import { SHARED_SCHEMA, TENANT_SCHEMA, quoteForeignName, quoteLiteral } from '../naming.ts'
 import type { TenantRecord } from '../tenants/directory.ts'
-import type { CreatedResource } from '../tenants/entities.ts'
+import { Tenant, type CreatedResource } from '../tenants/entities.ts'
 import { ensureTemplate, groupRole, lockDownServer } from './database-template.ts'
 import {
   ownershipMark,
@@ -120,12 +120,20 @@ export class DatabaseStrategy implements IsolationStrategy {
         const { user } = settingsOf(this.#runtimeUrl(record))
         await client.query(`create database ${quoteForeignName(dbName)}`)
         await client.query(`comment on database ${quoteForeignName(dbName)} is ${quoteLiteral(ownershipMark(record.ref.id))}`)
+        await created({ kind: 'database', name: dbName })
         if (user !== undefined)
           await client.query(`grant connect, create on database ${quoteForeignName(dbName)} to ${quoteForeignName(user)}`)
-        await created({ kind: 'database', name: dbName })
       })
     }
-    await withDirectClient(this.#runtimeUrl(record), client => client.query(schemaScript(TENANT_SCHEMA, record.ref.id, script)))
+    await withDirectClient(this.#runtimeUrl(record), async client => {
+      // Comparing the URLs does not see through a second name of the same host.
+      const { rows } = await client.query(`select 1 from pg_catalog.pg_tables where schemaname = $1 and tablename = $2`, [
+        SHARED_SCHEMA,
+        REGISTRY_TABLE,
+      ])
+      if (rows.length > 0) throw leadsToControlPlane(record)
+      await client.query(schemaScript(TENANT_SCHEMA, record.ref.id, script))
+    })
     await created({ kind: 'schema', name: TENANT_SCHEMA })
   }
 
@@ -148,10 +156,7 @@ export class DatabaseStrategy implements IsolationStrategy {
     const own = settingsOf(this.#runtimeUrl(record))
     const control = settingsOf(this.#options.controlUrl)
     if (own.host === control.host && own.port === control.port && own.dbName === control.dbName) {
-      throw new ConfigurationError(
-        [`The connection of tenant "${record.ref.slug}" leads to the control plane.`],
-        'Give the tenant a database of its own.',
-      )
+      throw leadsToControlPlane(record)
     }
   }
 
@@ -189,3 +194,13 @@ export class DatabaseStrategy implements IsolationStrategy {
 
 /** Enough for every tenant of a busy process; forgetting costs one decryption. */
 const URL_CACHE_MAX = 10_000
+
+/** The table by which a control plane is known. */
+const REGISTRY_TABLE = Tenant.meta.tableName
+
+function leadsToControlPlane(record: TenantRecord): ConfigurationError {
+  return new ConfigurationError(
+    [`The connection of tenant "${record.ref.slug}" leads to the control plane.`],
+    'Give the tenant a database of its own.',
+  )
+}

@@ -11,8 +11,7 @@ export class ReadingControlDriver extends ControlDriver {
   }
 
   override createQueryBuilder(...args: Parameters<ControlDriver['createQueryBuilder']>): ReturnType<ControlDriver['createQueryBuilder']> {
-    const builder = super.createQueryBuilder(...args)
-    return Object.assign(builder, { insert: refuse, update: refuse, delete: refuse, truncate: refuse })
+    return readOnly(super.createQueryBuilder(...args))
   }
 
   override nativeInsert(): Promise<unknown> {
@@ -38,6 +37,20 @@ export class ReadingControlDriver extends ControlDriver {
   override nativeClone(): Promise<unknown> {
     return Promise.reject(forbidden())
   }
+}
+
+type Builder = ReturnType<ControlDriver['createQueryBuilder']>
+
+/** Refuses writes, in every clone as well: a clone has the methods of its class again. */
+function readOnly(builder: Builder): Builder {
+  const clone = builder.clone.bind(builder)
+  return Object.assign(builder, {
+    insert: refuse,
+    update: refuse,
+    delete: refuse,
+    truncate: refuse,
+    clone: (...args: unknown[]) => readOnly(clone(...args)),
+  })
 }
 
 const forbidden = () => new ForbiddenError(CONTROL_WRITE_PERMISSION)

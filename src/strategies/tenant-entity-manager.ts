@@ -31,4 +31,15 @@ export class TenantEntityManager extends EntityManager {
       )
     }
   }
+
+  /** Before MikroORM computes anything: `onCreate` would complain of the missing actor first. */
+  override async flush(): Promise<void> {
+    tenantDriverOf(this)?.assertActive()
+    await super.flush()
+  }
+
+  protected override prepareOptions<Options extends object>(options: Options): Options {
+    tenantDriverOf(this)?.assertActive()
+    return super.prepareOptions(options as never)
+  }
 }

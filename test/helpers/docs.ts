@@ -89,10 +89,10 @@ export function anchorsOf(page: Page): readonly string[] {
   )
 }
 
-/** The members of an interface, by its source text. */
-export function membersOf(path: string, name: string): readonly string[] {
-  const source = readFileSync(join(ROOT, path), 'utf8')
-  const body = new RegExp(`^export interface ${name}\\b[^{]*\\{\\n([\\s\\S]*?)^\\}`, 'm').exec(source)?.[1]
-  if (body === undefined) throw new Error(`${path} has no interface ${name}`)
-  return [...body.matchAll(/^ {2}(?:readonly )?(\w+)\??[:(]/gm)].map(([, member]) => member!)
+/** The members of an exported interface of the sources; `path` tells two of one name apart. */
+export function membersOf(name: string, path = 'src/**/*.ts'): readonly string[] {
+  const pattern = new RegExp(`^export interface ${name}\\b[^{]*\\{\\n([\\s\\S]*?)^\\}`, 'm')
+  const bodies = globSync(path, { cwd: ROOT }).flatMap(file => pattern.exec(readFileSync(join(ROOT, file), 'utf8'))?.[1] ?? [])
+  if (bodies.length !== 1) throw new Error(`The sources have ${bodies.length} interfaces ${name}, and not one.`)
+  return [...bodies[0]!.matchAll(/^ {2}(?:readonly )?(\w+)\??[:(]/gm)].map(([, member]) => member!)
 }

@@ -1,3 +1,4 @@
+import { REGISTRY_ENTITIES } from '../../src/tenants/entities.ts'
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -88,7 +89,9 @@ describe('createFile', () => {
     using space = workspace()
     const settings = space.settings(NOWHERE)
     const country = settings.entities.shared.filter(entity => entity.meta.className === 'Country')
-    const file = await space.migrations(NOWHERE, 'first', { frameworkEntities: country }).createFile('shared', 'first')
+    const file = await space
+      .migrations(NOWHERE, 'first', { frameworkEntities: [...REGISTRY_ENTITIES, ...country] })
+      .createFile('shared', 'first')
     assert.isNotEmpty(calls(file!, 'up').filter(call => call.includes('create table "user"')))
     assert.isEmpty(calls(file!, 'up').filter(call => call.includes('country')))
   })

@@ -1,3 +1,4 @@
+import { REGISTRY_ENTITIES } from '../../src/tenants/entities.ts'
 import { assert } from 'chai'
 import { freshDatabase, query, type TestDatabase } from '../helpers/postgres.ts'
 import { databaseTenant, refused, schemaTenant, workspace, type Workspace } from './workspace.ts'
@@ -41,7 +42,7 @@ describe('difference', () => {
     const later = space.migrations(control.url, 'phone')
     assert.match((await later.difference(later.sharedTarget())).join(), /^create table "phone"/)
     const country = settings.entities.shared.filter(entity => entity.meta.className === 'Country')
-    const without = space.migrations(control.url, 'first', { frameworkEntities: country })
+    const without = space.migrations(control.url, 'first', { frameworkEntities: [...REGISTRY_ENTITIES, ...country] })
     assert.deepEqual(await without.difference(without.sharedTarget()), [])
     await Promise.all([later.close(), without.close()])
   })

@@ -8,6 +8,7 @@ import { TenancyError } from '../../src/errors.ts'
 import { Migrations, type MigrationSettings } from '../../src/migrations/migrations.ts'
 import type { MigrationTarget } from '../../src/migrations/runner.ts'
 import type { Identifier } from '../../src/naming.ts'
+import { REGISTRY_ENTITIES } from '../../src/tenants/entities.ts'
 import { query, type TestDatabase } from '../helpers/postgres.ts'
 import { application, type Version } from './fixture/entities.ts'
 
@@ -44,7 +45,7 @@ export function workspace(from?: string): Workspace {
   )
   const settings: Workspace['settings'] = (directUrl, version = 'first', more = {}) => ({
     entities: application(version),
-    frameworkEntities: [],
+    frameworkEntities: [...REGISTRY_ENTITIES],
     directUrl,
     path,
     ...more,

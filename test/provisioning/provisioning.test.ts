@@ -236,11 +236,10 @@ describe('provisioning', () => {
         }
         const error = await refused(provision({ slug, name: 'S', isolation }), 'PROVISIONING_FAILED')
         assert.deepEqual(error.details, { step: 'seed' })
-        assert.deepEqual([await hasSchema(kit.url, named(slug)), await hasDatabase(named(slug)), await hasRole(named(slug))], [
-          false,
-          false,
-          false,
-        ])
+        assert.deepEqual(
+          [await hasSchema(kit.url, named(slug)), await hasDatabase(named(slug)), await hasRole(named(slug))],
+          [false, false, false],
+        )
         const row = await rowOf(kit, slug)
         assert.equal(row?.['status'], 'failed')
         assert.include(String(row?.['status_reason']), 'the seed is rotten')

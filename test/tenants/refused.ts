@@ -22,7 +22,9 @@ export function fieldsOf(error: TenancyError): readonly string[] {
 
 /** The newest row of a slug, as it stands in the table. */
 export async function rowOf(kit: TestTenancy, slug: string): Promise<Record<string, unknown> | undefined> {
-  return (await query(kit.url, 'select * from public.tenantkit_tenant where slug = $1 order by created_at desc, id desc limit 1', [slug]))[0]
+  return (
+    await query(kit.url, 'select * from public.tenantkit_tenant where slug = $1 order by created_at desc, id desc limit 1', [slug])
+  )[0]
 }
 
 /** The tables of a schema, sorted. */

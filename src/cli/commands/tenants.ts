@@ -156,7 +156,18 @@ async function operate(
   const { output } = session
   output.say(`${doing} ${slug} …`)
   const result = await session.asSystem(tenancy => tenancy.operate(slug, operation as Parameters<Tenancy['operate']>[1], extra))
-  output.result(result, () => [`${output.paint('green', done)} ${slug} (status: ${result.tenant.status})`])
+  output.result(result, () => [
+    `${output.paint('green', done)} ${slug} (status: ${result.tenant.status})`,
+    ...dropped(result.operation.result),
+  ])
+}
+
+/** What purging really dropped: the operator reads it here or nowhere. */
+function dropped(result: Readonly<Record<string, unknown>>): string[] {
+  const resources = result['dropped']
+  if (!Array.isArray(resources)) return []
+  if (resources.length === 0) return ['nothing was dropped: this framework created none of it']
+  return (resources as readonly { readonly kind: string; readonly name: string }[]).map(({ kind, name }) => `dropped the ${kind} ${name}`)
 }
 
 async function remove(session: Session, slug: string): Promise<void> {

@@ -1,0 +1,227 @@
+import { assert } from 'chai'
+import { Client } from 'pg'
+import { em, newId } from 'mikro-tenantkit'
+import { GuardedConnection } from '../../src/connections/guarded-connection.ts'
+import { withLogin } from '../../src/connections/settings.ts'
+import { databaseUrl, query, serverUrl } from '../helpers/postgres.ts'
+import { Author, Tag, ada, testTenancy, twoTenants, type TestTenancy } from '../helpers/tenancy.ts'
+
+let kit: TestTenancy
+
+const inTenant = <T>(slug: string, work: () => Promise<T>) => kit.tenancy.run(slug, work, { actor: ada })
+const databaseOf = (slug: string) => `${kit.prefix}_${slug.replaceAll('-', '_')}`
+
+async function codeOf(work: () => unknown): Promise<string | undefined> {
+  try {
+    await work()
+    return undefined
+  } catch (error) {
+    return (error as { code?: string }).code ?? (error as Error).message
+  }
+}
+
+/** A tenant's own role under a password of ours. */
+async function loginOf(slug: string, database: string): Promise<string> {
+  await query(serverUrl(), `alter role "${databaseOf(slug)}" password 'of-this-test'`)
+  return withLogin(serverUrl(), { user: databaseOf(slug), password: 'of-this-test', database })
+}
+
+describe('tenants with databases of their own', () => {
+  before(async () => {
+    kit = await testTenancy({ pool: { maxTenants: 2, perTenant: 2, shared: 4, waitMs: 400 } })
+    await twoTenants(kit)
+    await kit.asSystem(async () => {
+      await kit.tenancy.provision({ slug: 'hooli', name: 'Hooli', isolation: 'database' })
+      await kit.tenancy.provision({ slug: 'pied-piper', name: 'Pied Piper', isolation: 'database' })
+    })
+  })
+  after(() => kit[Symbol.asyncDispose]())
+
+  it('S28: a warm request opens no connection, and no more pools are open than allowed', async () => {
+    await inTenant('globex', () => em().count(Tag))
+    const { opened } = kit.tenancy.stats().databases
+    for (let index = 0; index < 20; index++) await inTenant('globex', () => em().count(Tag))
+    assert.equal(kit.tenancy.stats().databases.opened, opened)
+    for (const slug of ['globex', 'hooli', 'pied-piper', 'globex', 'hooli']) {
+      await inTenant(slug, () => em().count(Tag))
+      assert.isAtMost(kit.tenancy.stats().databases.open, 2)
+    }
+    assert.deepInclude(kit.tenancy.stats().databases, { inUse: 0, waiting: 0 })
+  })
+
+  it('a run waits for a slot, is refused with POOL_EXHAUSTED, and schema tenants go on', async () => {
+    let leave!: () => void
+    const held = new Promise<void>(resolve => (leave = resolve))
+    const holders: Promise<void>[] = []
+    for (const slug of ['globex', 'hooli']) {
+      await new Promise<void>(entered => {
+        holders.push(
+          inTenant(slug, () => {
+            entered()
+            return held
+          }),
+        )
+      })
+    }
+    assert.equal(await codeOf(() => inTenant('pied-piper', () => em().count(Tag))), 'POOL_EXHAUSTED')
+    assert.equal(await inTenant('acme', () => em().count(Tag)), 0)
+    const waiting = inTenant('pied-piper', () => em().count(Tag))
+    leave()
+    assert.equal(await waiting, 0)
+    await Promise.all(holders)
+    assert.equal(kit.tenancy.stats().leases, 0)
+  })
+
+  it('a connection that was closed refuses, and never reaches the control database', async () => {
+    const { connection, manager } = await inTenant('globex', async () => {
+      await em().count(Tag)
+      return { connection: em().getConnection() as unknown as GuardedConnection, manager: em() }
+    })
+    assert.instanceOf(connection, GuardedConnection)
+    assert.isFalse(connection.closed)
+    for (const slug of ['hooli', 'pied-piper']) await inTenant(slug, () => em().count(Tag))
+    assert.isTrue(connection.closed)
+    for (const work of [
+      () => connection.execute('select current_database()'),
+      () => connection.executeDump('select 1'),
+      () => connection.getClient(),
+      () => connection.connect(),
+      () => connection.ensureConnection(),
+      () => connection.prepareQuery('select 1'),
+    ]) {
+      assert.equal(await codeOf(work), 'CONNECTION_CLOSED')
+    }
+    assert.equal(await codeOf(() => manager.find(Tag, {})), 'NO_TENANT_CONTEXT')
+    await inTenant('globex', async () => {
+      const [row] = await em().execute<{ name: string }[]>('select current_database() as name')
+      assert.equal(row!.name, databaseOf('globex'))
+    })
+  })
+
+  it('S28: after a rotation of the credentials the new ones are used, and the runs that go on are not cut off', async () => {
+    await inTenant('hooli', async () => {
+      const old = em().getConnection() as unknown as GuardedConnection
+      await em().count(Tag)
+      const url = await loginOf('hooli', databaseOf('hooli'))
+      await kit.asSystem(() => kit.tenancy.updateTenant('hooli', { connectionString: url }))
+      assert.equal(await em().count(Tag), 0)
+      assert.isFalse(old.closed)
+      await inTenant('hooli', async () => {
+        assert.notEqual(em().getConnection() as unknown, old)
+        await em().count(Tag)
+      })
+    })
+    assert.equal(kit.tenancy.stats().leases, 0)
+    // A password that is wrong is refused; nothing else is tried instead.
+    const wrong = withLogin(serverUrl(), { user: databaseOf('hooli'), password: 'wrong', database: 'no_such_database' })
+    const right = await loginOf('hooli', databaseOf('hooli'))
+    await kit.asSystem(() => kit.tenancy.updateTenant('hooli', { connectionString: wrong }))
+    assert.isDefined(await codeOf(() => inTenant('hooli', () => em().count(Tag))))
+    await kit.asSystem(() => kit.tenancy.updateTenant('hooli', { connectionString: right }))
+    assert.equal(await inTenant('hooli', () => em().count(Tag)), 0)
+  })
+
+  it('S27: saving a name drops no live connection, and two workers never provision one tenant', async () => {
+    await inTenant('globex', async () => {
+      const { opened } = kit.tenancy.stats().databases
+      await kit.asSystem(() => kit.tenancy.updateTenant('globex', { name: 'Globex Inc.' }))
+      assert.equal(await em().count(Tag), 0)
+      await inTenant('globex', () => em().count(Tag))
+      assert.equal(kit.tenancy.stats().databases.opened, opened)
+    })
+    const provision = () => kit.asSystem(() => kit.tenancy.provision({ slug: 'twice', name: 'Twice', isolation: 'schema' }))
+    const codes = await Promise.all([codeOf(provision), codeOf(provision), codeOf(provision)])
+    assert.equal(codes.filter(code => code === undefined).length, 1, codes.join())
+    for (const code of codes) assert.include([undefined, 'SLUG_TAKEN', 'OPERATION_CONFLICT'], code)
+  })
+
+  it("S21: a tenant's role connects to its own database and to no other", async () => {
+    const connects = async (database: string) => codeOf(async () => query(await loginOf('hooli', database), 'select 1'))
+    assert.isUndefined(await connects(databaseOf('hooli')))
+    const control = new URL(kit.url).pathname.slice(1)
+    for (const database of [control, databaseOf('globex'), databaseOf('pied-piper'), 'postgres', 'template1']) {
+      assert.equal(await connects(database), '42501', database)
+    }
+    const templates = await query<{ name: string }>(
+      serverUrl(),
+      'select datname as name from pg_database where starts_with(datname, $1) and datistemplate',
+      [`${kit.prefix}__`],
+    )
+    assert.isNotEmpty(templates)
+    // 55000: not currently accepting connections.
+    for (const { name } of templates) assert.include(['42501', '55000'], await connects(name))
+  })
+
+  it("S21: a tenant's role uses its tables, sequences and what comes later, and owns nothing", async () => {
+    await query(
+      databaseUrl(databaseOf('hooli')),
+      'create table tenant.later (id serial primary key, text text); create sequence tenant.numbers',
+    )
+    const login = await loginOf('hooli', databaseOf('hooli'))
+    const rows = await query(login, `insert into tenant.later (text) values ('a') returning id, nextval('tenant.numbers') as number`)
+    assert.deepEqual(rows, [{ id: 1, number: '1' }])
+    assert.equal(await codeOf(() => query(login, 'update tenant.later set text = null; delete from tenant.later')), undefined)
+    for (const sql of [
+      'drop table tenant.later',
+      'create table tenant.own ()',
+      'create table public.own ()',
+      'create schema own',
+      'create database own',
+      'create role own',
+      'set role postgres',
+      `grant all on schema tenant to public`,
+      'truncate tenant.later',
+    ]) {
+      const code = await codeOf(() => query(login, sql))
+      if (sql.startsWith('grant')) continue
+      assert.equal(code, '42501', sql)
+    }
+    await query(databaseUrl(databaseOf('hooli')), 'drop table tenant.later; drop sequence tenant.numbers')
+  })
+
+  it('S3: no session state stays on a pooled connection', async () => {
+    for (const slug of ['acme', 'globex']) {
+      await inTenant(slug, async () => {
+        em().create(Author, { name: 'state' })
+        await em().flush()
+        await codeOf(() => em().transactional(manager => manager.execute('select 1/0')))
+        await em().transactional(manager => manager.count(Author))
+      })
+      const shown = await inTenant(slug, () =>
+        Promise.all(
+          Array.from({ length: 4 }, () =>
+            em().execute<{ path: string; role: string; own: string }[]>(
+              `select current_setting('search_path') as path, current_user as role, session_user as own, pg_sleep(0.01)`,
+            ),
+          ),
+        ),
+      )
+      for (const [row] of shown) {
+        assert.include(['', '""'], row!.path)
+        assert.equal(row!.role, row!.own)
+      }
+    }
+    await kit.asSystem(() => inTenant('acme', async () => assert.equal(await em().count(Author), 1)))
+  })
+
+  it('closing the tenancy closes every connection to every database', async () => {
+    const own = await testTenancy()
+    try {
+      await twoTenants(own)
+      for (const slug of ['acme', 'globex']) await own.tenancy.run(slug, () => em().insert(Tag, row()), { actor: ada })
+      await own.tenancy.close()
+      const client = new Client({ connectionString: serverUrl() })
+      await client.connect()
+      const { rows } = await client.query('select datname from pg_stat_activity where datname = any($1)', [
+        [new URL(own.url).pathname.slice(1), `${own.prefix}_globex`],
+      ])
+      await client.end()
+      assert.isEmpty(rows)
+      assert.isDefined(await codeOf(() => own.tenancy.run('globex', () => em().count(Tag))))
+    } finally {
+      await own[Symbol.asyncDispose]()
+    }
+  })
+})
+
+const row = () => ({ id: newId(), label: 'x', createdAt: new Date(), createdBy: 'test', updatedAt: new Date(), updatedBy: 'test' })
