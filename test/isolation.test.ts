@@ -1,3 +1,28 @@
+/**
+ * Nothing of one tenant is seen or changed by another, and nothing at all without a tenant, on any path of the ORM and in both isolations.
+ *
+ * Each guard was taken out once, by hand; this is what failed then (of this file, where no other is named):
+ *
+ * | guard | test that fails without it |
+ * |---|---|
+ * | `TenantDriver.assertActive` | an EntityManager kept after its run … reaches nothing; its EntityManager … refused while the other is active |
+ * | `TenantDriver.pin` | no option, assignment, fork or clone names another schema; shared entities are read and never written |
+ * | `TenantDriver.refuseSchema` | no option, assignment, fork or clone names another schema |
+ * | `TenantDriver.refuseWrite` | shared entities are read and never written |
+ * | `TenantDriver.refuseUnreadable` | the control plane's half of a both entity cannot be read |
+ * | `refuseSharedJoins` | strategies/shared: joins a shared entity by schema, and says by database that it cannot |
+ * | `ControlDriver.getSchemaName` | controlEm() reaches no tenant entity, under any schema |
+ * | `ReadingControlDriver`, clones | controlEm() is forbidden to its actors, and only read by an actor who may only read |
+ * | `TenantEntityManager.schema` | controlEm() reaches no tenant entity; no option, assignment, fork or clone names another schema |
+ * | `TenantEntityManager.flush`, `prepareOptions` | an EntityManager kept after its run … reaches nothing |
+ * | `TenantGuard.onFlush` | every test "between … and …"; shared entities are read and never written |
+ * | `assertSharedReferences` | strategies/shared: globex refuses an id of a shared entity that does not exist |
+ * | `TenantResultCache`, its key | a named result cache is not shared |
+ * | `ConnectionRegistry`, counting leases | connections/connection-registry: counts a lease once; evicts … never what is in use |
+ * | `GuardedConnection`, closed | connections/database-tenants: a connection that was closed refuses |
+ * | `GuardedConnection`, 42P01 | raw SQL and Kysely on unqualified names find no table |
+ * | `SoftDeleteSubscriber.afterFlush` | strategies/shared: fills the audit columns, and deletes softly |
+ */
 import { createRequire } from 'node:module'
 import { assert } from 'chai'
 import { controlEm, currentTenant, em, newId } from 'mikro-tenantkit'

@@ -3,6 +3,9 @@ import type { Plane } from '../classification/scope.ts'
 import type { MigrationClass } from './internals.ts'
 import { SharedMigration } from './migration.ts'
 
+/** What the control plane keeps of itself, by key: the prefix of names it was set up with. No entity stands for it. */
+export const CONTROL_TABLE = 'tenantkit_control'
+
 /** Creates the registry: tenants, their invitations and their settings. */
 export class Tenantkit0001Registry extends SharedMigration {
   override up(): void {

@@ -72,7 +72,9 @@ export class DatabaseStrategy implements IsolationStrategy {
     for (const resource of resources) {
       const done =
         resource.kind === 'schema'
-          ? await withDirectClient(this.#runtimeUrl(tenant), client => dropOwnSchema(client, resource.name, tenant.ref.id))
+          ? await withDirectClient(this.#runtimeUrl(tenant), client => dropOwnSchema(client, resource.name, tenant.ref.id)).catch(
+              noDatabase,
+            )
           : await withDirectClient(this.#adminUrl(tenant), client => this.#dropServerObject(client, resource, tenant))
       if (done) dropped.push(resource)
     }
@@ -197,6 +199,12 @@ const URL_CACHE_MAX = 10_000
 
 /** The table by which a control plane is known. */
 const REGISTRY_TABLE = Tenant.meta.tableName
+
+/** The operator dropped the database, and the schema with it: there is nothing left to drop. */
+function noDatabase(error: unknown): false {
+  if ((error as { code?: unknown }).code === '3D000') return false
+  throw error
+}
 
 function leadsToControlPlane(record: TenantRecord): ConfigurationError {
   return new ConfigurationError(

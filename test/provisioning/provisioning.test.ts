@@ -350,6 +350,13 @@ describe('provisioning', () => {
       assert.isTrue(await hasDatabase(own.name))
     })
 
+    it('whose database the operator dropped can be purged', async () => {
+      const lost = await freshDatabase('provisioning lost')
+      await manual('lost', lost.url)
+      await lost.drop()
+      assert.deepEqual((await purge('lost')).operation.result, { dropped: [] })
+    })
+
     it("to another tenant's database is refused, and that tenant keeps its data", async () => {
       await provision({ slug: 'victim', name: 'V', isolation: 'database' })
       await works('victim')
@@ -361,7 +368,9 @@ describe('provisioning', () => {
   })
 
   it('several at once succeed', async () => {
-    const slugs = ['many-a', 'many-b', 'many-c', 'many-d']
+    // As on a server where nobody took it yet: each of them will.
+    await query(serverUrl(), `grant connect on database "${new URL(kit.url).pathname.slice(1)}" to public`)
+    const slugs = ['many-a', 'many-b', 'many-c', 'many-d', 'many-e', 'many-f', 'many-g', 'many-h']
     await Promise.all(slugs.map((slug, i) => provision({ slug, name: slug, isolation: i % 2 === 0 ? 'database' : 'schema' })))
     for (const slug of slugs) assert.equal((await rowOf(kit, slug))?.['status'], 'ready')
     await dropRolesLike(`${kit.prefix}_many`)
