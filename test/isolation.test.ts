@@ -15,6 +15,9 @@
  * | `ReadingControlDriver`, clones | controlEm() is forbidden to its actors, and only read by an actor who may only read |
  * | `TenantEntityManager.schema` | controlEm() reaches no tenant entity; no option, assignment, fork or clone names another schema |
  * | `TenantEntityManager.flush`, `prepareOptions` | an EntityManager kept after its run … reaches nothing |
+ * | `TenantDriver.contextName` | a transaction is not joined by a nested run in the same or another tenant |
+ * | `outside`, the options of reads in the control plane | shared entities are read from the control plane inside a transaction too |
+ * | `TenantGuard.onInit` | every test "between … and …" |
  * | `TenantGuard.onFlush` | every test "between … and …"; shared entities are read and never written |
  * | `assertSharedReferences` | strategies/shared: globex refuses an id of a shared entity that does not exist |
  * | `TenantResultCache`, its key | a named result cache is not shared |
@@ -528,6 +531,23 @@ describe('isolation', function () {
           )
           assert.equal(thrown, 'ROLL_BACK')
           assert.equal(await em().fork().count(Tag, { label }), 0)
+        })
+      })
+
+      it('shared entities are read from the control plane inside a transaction too', async () => {
+        await inTenant(own, async () => {
+          await em().transactional(async manager => {
+            const [guin] = await manager.find(Author, {}, { populate: ['country'] })
+            assert.equal(guin!.country?.code, 'FR')
+            assert.lengthOf(await manager.fork().find(Country, {}), 1)
+            assert.equal((await manager.findOne(Country, { code: 'FR' }))?.id, countryId)
+            assert.equal(await manager.count(Country), 1)
+            assert.lengthOf(await manager.createQueryBuilder(Country).getResult(), 1)
+            assert.lengthOf(await manager.createQueryBuilder(Country).clone().getResult(), 1)
+            const streamed: string[] = []
+            for await (const country of manager.stream(Country, {})) streamed.push(country.code)
+            assert.deepEqual(streamed, ['FR'])
+          })
         })
       })
 

@@ -42,7 +42,7 @@ describe("a tenant's life", () => {
   after(() => kit[Symbol.asyncDispose]())
 
   const setStatus = (slug: string, status: Status) =>
-    query(kit.url, `update public.tenantkit_tenant set status = $2 where slug = $1`, [slug, status])
+    query(kit.url, `update public.tenantkit_tenant set status = $2 where slug = $1 returning *`, [slug, status])
   const operate = (slug: string, operation: string, options = {}) => kit.asSystem(() => kit.tenancy.operate(slug, operation, options))
   const archive = (slug: string) => kit.asSystem(() => kit.tenancy.archive(slug))
   const purge = (slug: string) => operate(slug, 'purge', { confirm: `DELETE ${slug}` })
@@ -98,8 +98,7 @@ describe("a tenant's life", () => {
     for (const [operation, allowed] of Object.entries(ALLOWED)) {
       it(`${operation} is refused unless ${allowed.join(', ')}`, async () => {
         for (const status of STATUSES.filter(candidate => !allowed.includes(candidate))) {
-          await setStatus('statuses', status)
-          const before = await rowOf(kit, 'statuses')
+          const [before] = await setStatus('statuses', status)
           const options = { confirm: 'DELETE statuses', admin: { email: 'a@example.test', password: 'long enough a password' } }
           const error = await refused(
             operation === 'archive' ? archive('statuses') : operate('statuses', operation, options),

@@ -81,7 +81,7 @@ describe("a tenant's secrets and audit columns", () => {
     assert.notEqual((await rowOf(kit, 'globex'))!['connection_string'], envelope)
     assert.equal(await urlOf('connection_string'), rotated.href)
     assert.equal(await count(), 0)
-    for (let tries = 0; tries < 50 && (await pids()).some(pid => before.includes(pid)); tries++)
+    for (let tries = 0; tries < 250 && (await pids()).some(pid => before.includes(pid)); tries++)
       await new Promise(next => setTimeout(next, 20))
     assert.isFalse((await pids()).some(pid => before.includes(pid)))
     assert.equal(kit.tenancy.stats().databases.open, 1)
