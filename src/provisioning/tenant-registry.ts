@@ -23,7 +23,7 @@ import { Tenant, type CreatedResource, type TenantStatus } from '../tenants/enti
 import { checkTenant, checkTenantChange, type CheckedTenant, type TenantInput } from '../tenants/input.ts'
 import { assertAllowed, type LifeOperation } from '../tenants/life.ts'
 import { save, takenError } from './store.ts'
-import { runSteps, type Step } from './steps.ts'
+import { reasonOf, runSteps, type Step } from './steps.ts'
 import { withTenantLock } from './tenant-lock.ts'
 
 /** What the registry is made from. */
@@ -162,6 +162,7 @@ export class TenantRegistry {
       checkTenantChange({ isolation: row.isolationMode, provisioning: row.provisioningMode, ...change })
       this.#refuseControlPlane(change.connectionString)
       const sealed = (purpose: string, value: string) => seal(this.#options.keyRing, value, { tenantId: row.id, purpose })
+      if (change.connectionString !== undefined) await this.#tryConnection(row, sealed(CONNECTION_PURPOSE, change.connectionString))
       await this.#set(row, {
         ...(change.name === undefined ? {} : { name: change.name.trim() }),
         ...(change.metadata === undefined ? {} : { metadata: change.metadata }),
@@ -173,17 +174,23 @@ export class TenantRegistry {
     })
   }
 
+  /** A connection string is stored only if it leads to the tenant's own database. A tenant without one yet has nothing to compare with. */
+  async #tryConnection(row: TenantRow, connectionString: string): Promise<void> {
+    if (row.status === 'failed' || row.status === 'pending') return
+    try {
+      const lease = await this.#options.strategies.database.connect({ ...recordOf(row), connectionString })
+      lease.end()
+    } catch (cause) {
+      throw new ValidationFailedError([
+        { path: 'connection_string', message: `does not lead to this tenant's database: ${reasonOf(cause)}` },
+      ])
+    }
+  }
+
   /** Where a tenant's migrations run. */
   target(record: TenantRecord): MigrationTarget {
     const place = this.#options.strategies[record.ref.isolation].migrationPlace(record)
     return { key: record.ref.slug, scope: 'tenant', isolation: record.ref.isolation, schema: place.schema, url: place.url }
-  }
-
-  /** Whether a stored secret opens with the key ring; for checks. */
-  opens(row: TenantRow): boolean {
-    if (row.connectionString == null) return true
-    open(this.#options.keyRing, row.connectionString, { tenantId: row.id, purpose: CONNECTION_PURPOSE })
-    return true
   }
 
   async #insert(checked: CheckedTenant): Promise<TenantRow> {

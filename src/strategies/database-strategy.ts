@@ -50,7 +50,7 @@ export class DatabaseStrategy implements IsolationStrategy {
     const { connections, orm, pool } = this.#options
     const url = this.#runtimeUrl(tenant)
     const version = createHash('sha256').update(url).digest('base64url')
-    const lease = await connections.acquire(tenant.ref.id, version, () => Promise.resolve(orm.openDatabase(tenant.ref.slug, url, pool)))
+    const lease = await connections.acquire(tenant.ref.id, version, () => openOwn(orm.openDatabase(tenant.ref.slug, url, pool), tenant))
     const { em, driver } = orm.tenantManager(tenant.ref, lease.connection)
     return {
       em,
@@ -212,3 +212,28 @@ function leadsToControlPlane(record: TenantRecord): ConfigurationError {
     'Give the tenant a database of its own.',
   )
 }
+
+/**
+ * Looks once, when a pool is opened, whether the database bears this tenant's mark: a wrong URL in the registry must not open another
+ * tenant's data, whatever host name it goes by.
+ *
+ * @throws CONFIGURATION_INVALID
+ */
+async function openOwn(connection: GuardedConnection, tenant: TenantRecord): Promise<GuardedConnection> {
+  try {
+    const rows = (await connection.execute(MARKS_QUERY)) as { database: string | null; schema: string | null }[]
+    const mark = ownershipMark(tenant.ref.id)
+    if (rows[0]?.database === mark || rows[0]?.schema === mark) return connection
+    throw new ConfigurationError(
+      [`The connection of tenant "${tenant.ref.slug}" does not lead to its own database.`],
+      `Correct the connection string. After moving the database by hand, mark it: comment on database … is '${mark}'.`,
+    )
+  } catch (error) {
+    await connection.close(true)
+    throw error
+  }
+}
+
+const MARKS_QUERY = `select pg_catalog.shobj_description(d.oid, 'pg_database') as database, pg_catalog.obj_description(n.oid, 'pg_namespace') as schema
+  from pg_catalog.pg_database d left join pg_catalog.pg_namespace n on n.nspname = '${TENANT_SCHEMA}'
+  where d.datname = pg_catalog.current_database()`

@@ -2,7 +2,7 @@ import { assert } from 'chai'
 import { Client } from 'pg'
 import { em, newId } from 'mikro-tenantkit'
 import { GuardedConnection } from '../../src/connections/guarded-connection.ts'
-import { withLogin } from '../../src/connections/settings.ts'
+import { withDatabase, withLogin } from '../../src/connections/settings.ts'
 import { databaseUrl, query, serverUrl } from '../helpers/postgres.ts'
 import { Author, Tag, ada, testTenancy, twoTenants, type TestTenancy } from '../helpers/tenancy.ts'
 
@@ -112,12 +112,12 @@ describe('tenants with databases of their own', () => {
       })
     })
     assert.equal(kit.tenancy.stats().leases, 0)
-    // A password that is wrong is refused; nothing else is tried instead.
-    const wrong = withLogin(serverUrl(), { user: databaseOf('hooli'), password: 'wrong', database: 'no_such_database' })
-    const right = await loginOf('hooli', databaseOf('hooli'))
-    await kit.asSystem(() => kit.tenancy.updateTenant('hooli', { connectionString: wrong }))
-    assert.isDefined(await codeOf(() => inTenant('hooli', () => em().count(Tag))))
-    await kit.asSystem(() => kit.tenancy.updateTenant('hooli', { connectionString: right }))
+    // A string that leads elsewhere is refused, and nothing else is tried instead: no such database, and another tenant's.
+    const login = { user: databaseOf('hooli'), password: 'wrong', database: 'no_such_database' }
+    for (const elsewhere of [withLogin(serverUrl(), login), withDatabase(serverUrl(), databaseOf('globex')), kit.url]) {
+      const change = () => kit.asSystem(() => kit.tenancy.updateTenant('hooli', { connectionString: elsewhere }))
+      assert.equal(await codeOf(change), 'VALIDATION_FAILED')
+    }
     assert.equal(await inTenant('hooli', () => em().count(Tag)), 0)
   })
 
