@@ -36,7 +36,7 @@ describe('preparedScript', () => {
       await query(migrated.url, 'create schema tenant_prepared')
       await query(migrated.url, ['begin', 'set local search_path to tenant_prepared', ...statements, 'commit'].join(';\n'))
       const expected = await catalog(migrated.url, migrated.schema)
-      assert.isAbove(expected.length, 60)
+      assert.isAbove(expected.length, 40)
       assert.deepEqual(await catalog(migrated.url, 'tenant_prepared'), expected)
       assert.deepEqual(await recorded(migrated.url, 'tenant_prepared'), [...names].toSorted())
       assert.deepEqual(names, await migrations.names('tenant'))
