@@ -51,7 +51,17 @@ async function prepare(running: Tenancy, config: Configuration): Promise<void> {
   const { tenants } = await running.migrate({ scope: 'all' })
   for (const { tenant, status, error } of tenants) if (status === 'failed') log.error({ tenant, error }, 'a tenant was not migrated')
   await seedOperator(running, config)
-  if (config.demoPassword !== undefined) await seedDemo(running, config.demoPassword)
+  if (config.demoPassword !== undefined) await seedDemo(running, config.demoPassword).catch(withReason)
+}
+
+/** Other keys than those of the last start are the most likely mistake; "a secret does not open" does not say it. */
+function withReason(error: unknown): never {
+  if (error instanceof TenancyError && (error.code === 'SECRET_KEY_UNKNOWN' || error.code === 'SECRET_TAMPERED'))
+    throw new ConfigurationError(
+      [`The stored connection strings do not open with the keys that are given. ${error.message}`],
+      'Give the keys of the first start (TENANTKIT_ENCRYPTION_KEYS, or secrets.json in the data folder), or begin with an empty database.',
+    )
+  throw error
 }
 
 function originOf(server: Server, { host }: Configuration): string {

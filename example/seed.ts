@@ -1,5 +1,14 @@
 /** What a new installation begins with. Everything here can run again: what is there stays as it is. */
-import { ConfigurationError, ConflictError, controlEm, em, hashPassword, newId } from 'mikro-tenantkit'
+import {
+  ConfigurationError,
+  ConflictError,
+  OperationConflictError,
+  controlEm,
+  em,
+  hashPassword,
+  newId,
+  verifyPassword,
+} from 'mikro-tenantkit'
 import type { Tenancy, TenantRef } from 'mikro-tenantkit'
 import type { Configuration } from './configuration.ts'
 import { Announcement, Currency, Plan } from './entities/shared.ts'
@@ -22,11 +31,15 @@ export async function createTenantAdmin({ email, password }: { tenant: TenantRef
   await em().flush()
 }
 
-/** Makes the global operator when there is none with this email. */
-export async function seedOperator(tenancy: Tenancy, { adminEmail, adminPassword }: Configuration): Promise<void> {
+/** Makes the global operator when there is none with this email. Outside production the password is the one that the start prints. */
+export async function seedOperator(tenancy: Tenancy, { adminEmail, adminPassword, isProduction }: Configuration): Promise<void> {
   await tenancy.runAsSystem('seed', async () => {
     const control = controlEm()
-    if ((await control.findOne(User.shared, { email: adminEmail })) !== null) return
+    const operator = await control.findOne(User.shared, { email: adminEmail })
+    if (operator !== null) {
+      if (!isProduction && adminPassword !== undefined) await setPassword(operator, adminPassword)
+      return control.flush()
+    }
     if (adminPassword === undefined)
       throw new ConfigurationError(
         [`TENANTKIT_ADMIN_PASSWORD is not set, and there is no operator ${adminEmail} yet.`],
@@ -42,7 +55,9 @@ export async function seedOperator(tenancy: Tenancy, { adminEmail, adminPassword
 export async function seedDemo(tenancy: Tenancy, password: string): Promise<void> {
   await tenancy.runAsSystem('seed', seedShared)
   for (const { slug, name, isolation, email, person } of DEMO) {
-    if ((await tenancy.find(slug)) === undefined) await tenancy.runAsSystem('seed', () => tenancy.provision({ slug, name, isolation }))
+    const before = await tenancy.find(slug)
+    if (before === undefined) await tenancy.runAsSystem('seed', () => tenancy.provision({ slug, name, isolation }))
+    else if (UNFINISHED.has(before.status)) await tenancy.runAsSystem('seed', () => tenancy.operate(slug, 'provision')).catch(unlessBusy)
     const tenant = await tenancy.find(slug)
     // An operator may have suspended it, or archived it: that is his decision.
     if (tenant?.status !== 'ready') continue
@@ -51,6 +66,13 @@ export async function seedDemo(tenancy: Tenancy, password: string): Promise<void
   await tenancy.runAsSystem('seed', () => seedAnnouncements(tenancy))
 }
 
+/** Another process is at it right now. */
+function unlessBusy(error: unknown): void {
+  if (!(error instanceof OperationConflictError)) throw error
+}
+
+/** An earlier start was stopped, or failed, in the middle. */
+const UNFINISHED: ReadonlySet<string> = new Set(['pending', 'provisioning', 'failed'])
 const SEED = Object.freeze({ plane: 'system', id: 'seed', label: 'seed' } as const)
 
 async function seedShared(): Promise<void> {
@@ -86,9 +108,15 @@ async function seedAnnouncements(tenancy: Tenancy): Promise<void> {
   await control.flush()
 }
 
+/** Stores the password unless it is stored: it may be another one since the last start. */
+async function setPassword(user: { passwordHash: string }, password: string): Promise<void> {
+  if (!(await verifyPassword(password, user.passwordHash))) user.passwordHash = await hashPassword(password)
+}
+
 async function seedTenant(slug: string, email: string, name: string, password: string): Promise<void> {
-  if ((await em().findOne(User.tenant, { email })) === null)
-    em().persist(em().create(User.tenant, { email, name, role: 'admin', passwordHash: await hashPassword(password) }))
+  const user = await em().findOne(User.tenant, { email })
+  if (user === null) em().persist(em().create(User.tenant, { email, name, role: 'admin', passwordHash: await hashPassword(password) }))
+  else await setPassword(user, password)
   await em().flush()
   if ((await em().count(Customer)) > 0) return
   const tag = em().create(Tag, { name: 'service' })

@@ -104,7 +104,8 @@ export class FleetMigration {
 
   async #one(tenant: string): Promise<MigrateOutcome> {
     try {
-      return { tenant, status: 'applied', names: await this.#options.registry.migrate(tenant) }
+      const { applied } = await this.#options.registry.migrate(tenant)
+      return { tenant, status: 'applied', names: applied }
     } catch (error) {
       return { tenant, status: 'failed', names: [], error: reasonOf(error) }
     }

@@ -26,7 +26,7 @@ export interface OperationReport {
     readonly tenant: string
     readonly started_at: string
     readonly finished_at: string
-    /** Migrations that were applied, or resources that were dropped. */
+    /** Migrations that were applied, or resources that were dropped; `hook_failures` when hooks threw. */
     readonly result: Readonly<Record<string, unknown>>
   }
   readonly tenant: TenantJson
@@ -38,4 +38,16 @@ export interface OperationOptions {
   readonly confirm?: string | undefined
   /** The first administrator, for `bootstrap_admin` and for provisioning. */
   readonly admin?: AdminInput | undefined
+}
+
+/** A hook that threw after its event. */
+export interface HookFailure {
+  readonly name: string
+  readonly message: string
+}
+
+/** What an operation did. @internal */
+export interface Performed {
+  readonly failures: readonly HookFailure[]
+  readonly result: Readonly<Record<string, unknown>>
 }

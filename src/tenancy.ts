@@ -1,5 +1,6 @@
 /** The composition root: puts directory, strategies, migrations and registry together, and is all that an application holds. */
 import type { EntityManager } from '@mikro-orm/postgresql'
+import { checkPassword } from './auth/password.ts'
 import { ConnectionRegistry } from './connections/connection-registry.ts'
 import type { GuardedConnection } from './connections/guarded-connection.ts'
 import { currentContext, runInContext, type Actor, type TenantRef } from './context/context.ts'
@@ -11,15 +12,17 @@ import { Migrations } from './migrations/migrations.ts'
 import type { MigrationTarget } from './migrations/runner.ts'
 import { isSlug, parseSlug } from './naming.ts'
 import { resolveOptions, type AdminInput, type ResolvedOptions, type TenancyHooks, type TenancyOptions } from './options.ts'
-import { TenantRegistry, type TenantChange } from './provisioning/tenant-registry.ts'
+import { reasonOf } from './provisioning/steps.ts'
+import { TenantRegistry } from './provisioning/tenant-registry.ts'
 import { DatabaseStrategy } from './strategies/database-strategy.ts'
 import type { IsolationStrategy } from './strategies/isolation-strategy.ts'
 import { CONTROL_WRITE_PERMISSION } from './strategies/reading-control-driver.ts'
 import { RuntimeOrm } from './strategies/runtime-orm.ts'
 import { SchemaStrategy } from './strategies/schema-strategy.ts'
-import type { OperationOptions, OperationReport, ProvisionInput, RunOptions } from './tenancy-types.ts'
-import { TenantDirectory, type TenantRecord, type TenantRow } from './tenants/directory.ts'
+import type { HookFailure, OperationOptions, OperationReport, Performed, ProvisionInput, RunOptions } from './tenancy-types.ts'
+import { TenantDirectory, recordOf, type TenantRecord, type TenantRow } from './tenants/directory.ts'
 import { REGISTRY_ENTITIES } from './tenants/entities.ts'
+import type { TenantChange } from './tenants/input.ts'
 import { OPERATIONS, assertServing, type OperationName } from './tenants/life.ts'
 import { listTenants, type TenantPage, type TenantQuery } from './tenants/list.ts'
 import { toTenantJson, type TenantJson } from './tenants/tenant-json.ts'
@@ -72,6 +75,7 @@ export class Tenancy {
         pool: options.tenantPool,
         provisioningUrl: options.provisioningUrl,
         controlUrl: options.directUrl,
+        runtimeUrl: options.url,
         prefix: options.prefix,
       }),
     }
@@ -87,6 +91,7 @@ export class Tenancy {
       tenantServerUrl: options.url,
       inside: (record, actor, work) => this.#enter(record, work, { actor }),
       seed: given.seed && (async tenant => given.seed?.(tenant)),
+      checkPassword,
       bootstrapAdmin: given.bootstrapAdmin && (async input => given.bootstrapAdmin?.(input)),
     })
     this.#fleet = new FleetMigration({
@@ -185,10 +190,11 @@ export class Tenancy {
     if (!(OPERATIONS as readonly string[]).includes(operation)) throw new UnknownOperationError(operation, OPERATIONS)
     if (!isSlug(slug)) parseSlug(slug)
     const started = new Date()
-    const result = await this.#perform(slug, operation as OperationName, options)
+    const { failures, result } = await this.#perform(slug, operation as OperationName, options)
     const tenant = await this.showTenant(slug)
+    const told = failures.length > 0 ? { ...result, hook_failures: failures } : result
     const times = { started_at: started.toISOString(), finished_at: new Date().toISOString() }
-    return { operation: { id: newId(), name: operation, status: 'succeeded', tenant: slug, ...times, result }, tenant }
+    return { operation: { id: newId(), name: operation, status: 'succeeded', tenant: slug, ...times, result: told }, tenant }
   }
 
   /** Applies both scopes to everything, or what the options choose. One failing tenant does not stop the others. */
@@ -197,7 +203,7 @@ export class Tenancy {
     for (const outcome of report.tenants) {
       if (outcome.status !== 'applied' || outcome.names.length === 0) continue
       const record = await this.#directory.find(outcome.tenant)
-      if (record !== undefined) await this.#call('migrated', hook => hook.migrated?.({ tenant: record.ref, migrations: outcome.names }))
+      if (record !== undefined) await this.#call(hook => hook.migrated?.({ tenant: record.ref, migrations: outcome.names }))
     }
     return report
   }
@@ -248,31 +254,31 @@ export class Tenancy {
     }
   }
 
-  async #perform(slug: string, operation: OperationName, options: OperationOptions): Promise<Readonly<Record<string, unknown>>> {
+  async #perform(slug: string, operation: OperationName, options: OperationOptions): Promise<Performed> {
     switch (operation) {
       case 'provision':
       case 'provision_and_migrate':
-      case 'retry':
-        await this.#notify('provisioned', await this.#registry.provision(slug, operation, options.admin))
-        return {}
-      case 'migrate':
-        return { applied: await this.#registry.migrate(slug) }
+      case 'retry': {
+        const { row, applied } = await this.#registry.provision(slug, operation, options.admin)
+        if (applied === undefined) return { failures: await this.#notify('provisioned', row), result: {} }
+        return { failures: await this.#notifyMigrated(row, applied), result: { applied } }
+      }
+      case 'migrate': {
+        const { row, applied } = await this.#registry.migrate(slug)
+        return { failures: await this.#notifyMigrated(row, applied), result: { applied } }
+      }
       case 'bootstrap_admin':
         await this.#registry.bootstrapAdmin(slug, required(options.admin))
-        return {}
+        return { failures: [], result: {} }
       case 'suspend':
-        await this.#notify('suspended', await this.#registry.suspend(slug))
-        return {}
+        return { failures: await this.#notify('suspended', await this.#registry.suspend(slug)), result: {} }
       case 'resume':
-        await this.#notify('resumed', await this.#registry.resume(slug))
-        return {}
+        return { failures: await this.#notify('resumed', await this.#registry.resume(slug)), result: {} }
       case 'restore':
-        await this.#notify('restored', await this.#registry.restore(slug))
-        return {}
+        return { failures: await this.#notify('restored', await this.#registry.restore(slug)), result: {} }
       case 'purge': {
         const { row, dropped } = await this.#registry.purge(slug, options.confirm)
-        await this.#notify('purged', row)
-        return { dropped }
+        return { failures: await this.#notify('purged', row), result: { dropped } }
       }
     }
   }
@@ -299,14 +305,27 @@ export class Tenancy {
     return () => (writes ? this.#orm.control() : this.#orm.readingControl())
   }
 
-  async #notify(event: 'provisioned' | 'suspended' | 'resumed' | 'archived' | 'restored' | 'purged', row: TenantRow): Promise<void> {
-    const { id, slug, name, isolationMode, schemaName } = row
-    const tenant: TenantRef = { id, slug, name, isolation: isolationMode, schema: schemaName ?? 'tenant' }
-    await this.#call(event, hook => hook[event]?.({ tenant }))
+  #notify(event: 'provisioned' | 'suspended' | 'resumed' | 'archived' | 'restored' | 'purged', row: TenantRow): Promise<HookFailure[]> {
+    return this.#call(hook => hook[event]?.({ tenant: recordOf(row).ref }))
   }
 
-  async #call(_event: keyof TenancyHooks, work: (hook: TenancyHooks) => Promise<void> | undefined): Promise<void> {
-    for (const hook of this.#options.hooks) await work(hook)
+  async #notifyMigrated(row: TenantRow, migrations: readonly string[]): Promise<HookFailure[]> {
+    return migrations.length === 0 ? [] : this.#call(hook => hook.migrated?.({ tenant: recordOf(row).ref, migrations }))
+  }
+
+  /** What happened has happened: a hook that throws is told, and the others are called all the same. */
+  async #call(work: (hook: TenancyHooks) => Promise<void> | undefined): Promise<HookFailure[]> {
+    const failures: HookFailure[] = []
+    for (const hook of this.#options.hooks) {
+      try {
+        await work(hook)
+      } catch (error) {
+        const failure = { name: hook.name, message: reasonOf(error) }
+        failures.push(failure)
+        process.emitWarning(`The hook "${failure.name}" failed: ${failure.message}`, { code: 'TENANTKIT_HOOK_FAILED' })
+      }
+    }
+    return failures
   }
 }
 

@@ -1,6 +1,6 @@
 /** Log-in, and who am I. */
 import Router from '@koa/router'
-import { createThrottle } from 'mikro-tenantkit'
+import { UnauthenticatedError, createThrottle } from 'mikro-tenantkit'
 import type { Tenancy, Tokens } from 'mikro-tenantkit'
 import { bodyOf, identityOf, jsonBody, stateOf } from 'mikro-tenantkit/koa'
 import { z } from 'zod'
@@ -12,7 +12,7 @@ const credentials = z.strictObject({
   tenant: z.string().max(10_000).optional(),
 })
 
-/** `POST /auth/login`. Only log-in is throttled: by account, and by address for whoever tries many accounts. */
+/** `POST /auth/login`. Only failed log-ins are throttled: by account and address, and by address for whoever tries many accounts. */
 export function loginRoutes(tenancy: Tenancy, tokens: Tokens): Router {
   const router = new Router()
   const accounts = createThrottle({ limit: 10, windowSeconds: 60 })
@@ -20,10 +20,21 @@ export function loginRoutes(tenancy: Tenancy, tokens: Tokens): Router {
 
   router.post('/auth/login', jsonBody({ limit: '20kb' }), async ctx => {
     const input = bodyOf(ctx, credentials)
-    const account = JSON.stringify([input.tenant ?? null, input.email.trim().toLowerCase()])
-    addresses.check(ctx.ip)
-    accounts.check(account)
-    const token = await logIn(tenancy, tokens, input)
+    const account = JSON.stringify([input.tenant ?? null, input.email.trim().toLowerCase(), ctx.ip])
+    const assertOpen = (): void => {
+      addresses.assertOpen(ctx.ip)
+      accounts.assertOpen(account)
+    }
+    assertOpen()
+    const token = await logIn(tenancy, tokens, input).catch((error: unknown) => {
+      if (!(error instanceof UnauthenticatedError)) throw error
+      assertOpen()
+      addresses.count(ctx.ip)
+      accounts.count(account)
+      throw error
+    })
+    // Once more: of many guesses at once, none may learn that it was right after the limit was reached.
+    assertOpen()
     accounts.reset(account)
     ctx.set('Cache-Control', 'no-store')
     // Plain text is for the command line, where nothing need pick the token out of JSON.

@@ -23,6 +23,10 @@ export const THROTTLE_DEFAULTS = Object.freeze({ limit: 10, windowSeconds: 60, m
 export interface Throttle {
   /** Counts a try of this key, or throws `RATE_LIMITED` with `retryAfterSeconds` when it has none left. A refused try is not counted. */
   check(key: string): void
+  /** Throws `RATE_LIMITED` when this key has no tries left, and counts nothing. */
+  assertOpen(key: string): void
+  /** Counts a try of this key, such as a failed one, without refusing it. */
+  count(key: string): void
   /** Forgets the tries of this key, after a good log-in. */
   reset(key: string): void
   /** How many keys are remembered now. */
@@ -38,8 +42,8 @@ export interface Throttle {
  *
  * @example
  * const throttle = createThrottle({ limit: 10, windowSeconds: 60 })
- * throttle.check(`${tenant}:${email}`) // before the password is looked at
- * throttle.reset(`${tenant}:${email}`) // after a good log-in
+ * throttle.assertOpen(key) // before the password is looked at
+ * throttle.count(key) // after a bad one: good log-ins at the same time do not lock each other out
  */
 export function createThrottle(options: ThrottleOptions = {}): Throttle {
   const { limit, windowSeconds, maxKeys } = resolve(options)
@@ -48,17 +52,32 @@ export function createThrottle(options: ThrottleOptions = {}): Throttle {
   // A Map keeps its order, and every counted try moves its key to the end: the first one is the least recently tried.
   const tries = new Map<string, readonly number[]>()
 
+  const recentOf = (key: string, now: number): readonly number[] => (tries.get(key) ?? []).filter(at => at > now - windowMilliseconds)
+  const assertLeft = (recent: readonly number[], now: number): void => {
+    const [oldest] = recent
+    if (oldest !== undefined && recent.length >= limit)
+      throw new RateLimitedError(Math.max(1, Math.ceil((oldest + windowMilliseconds - now) / 1000)))
+  }
+  const add = (key: string, recent: readonly number[], now: number): void => {
+    tries.delete(key)
+    tries.set(key, [...recent, now].slice(-limit))
+    forget(tries, maxKeys, now - windowMilliseconds)
+  }
+
   return Object.freeze({
     check(given: string): void {
-      const key = bounded(given)
+      const [key, now] = [bounded(given), clock()]
+      const recent = recentOf(key, now)
+      assertLeft(recent, now)
+      add(key, recent, now)
+    },
+    assertOpen(given: string): void {
       const now = clock()
-      const recent = (tries.get(key) ?? []).filter(at => at > now - windowMilliseconds)
-      const [oldest] = recent
-      if (oldest !== undefined && recent.length >= limit)
-        throw new RateLimitedError(Math.max(1, Math.ceil((oldest + windowMilliseconds - now) / 1000)))
-      tries.delete(key)
-      tries.set(key, [...recent, now])
-      forget(tries, maxKeys, now - windowMilliseconds)
+      assertLeft(recentOf(bounded(given), now), now)
+    },
+    count(given: string): void {
+      const [key, now] = [bounded(given), clock()]
+      add(key, recentOf(key, now), now)
     },
     reset(given: string): void {
       tries.delete(bounded(given))

@@ -16,11 +16,14 @@ export type Plane = 'shared' | 'tenant'
 export const WILDCARD_SCHEMA = '*'
 
 export const SCOPE = Symbol.for('mikro-tenantkit.scope')
+export const CONTROL_ONLY = Symbol.for('mikro-tenantkit.control-only')
 export const VISIBLE_TO = Symbol.for('mikro-tenantkit.visible-to')
 
 /** What the wrappers leave on an entity's metadata. */
 export interface ScopeMarks {
   [SCOPE]?: Scope
+  /** Shared, and not even read by tenants. */
+  [CONTROL_ONLY]?: boolean
   /** The property that lists the tenants who may see a row; empty means everyone. */
   [VISIBLE_TO]?: string
 }

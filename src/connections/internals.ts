@@ -27,6 +27,7 @@ export interface ConnectionInternals {
   getClient(): unknown
   prepareQuery(query: unknown, params?: readonly unknown[]): { query: string }
   executeDump(dump: string): Promise<void>
+  rollback(transaction: unknown): Promise<void>
   execute(query: unknown, params?: readonly unknown[], method?: 'all' | 'get' | 'run', transaction?: unknown): Promise<unknown>
   createKyselyDialect(overrides: Record<string, unknown>): object
   setMetadata(metadata: unknown): void
@@ -55,6 +56,8 @@ export interface QueryBuilderInternals {
     >
   }
   toQuery(): unknown
+  getNativeQuery(...args: unknown[]): unknown
+  andWhere(condition: object): unknown
   withSchema(schema?: string): QueryBuilderInternals
   clone(...args: unknown[]): QueryBuilderInternals
   from(...args: unknown[]): unknown

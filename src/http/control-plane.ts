@@ -17,7 +17,7 @@ const secret = z.string().min(1).max(2000)
 
 const provisionBody = z.strictObject({
   slug: z.string(),
-  name: z.string().trim().min(1).max(200),
+  name: z.string().trim().min(1).max(150),
   isolation_mode: z.enum(['schema', 'database']),
   provisioning_mode: z.enum(['auto', 'manual']).optional(),
   schema_name: z.string().optional(),
@@ -29,7 +29,7 @@ const provisionBody = z.strictObject({
 })
 
 const updateBody = z.strictObject({
-  name: z.string().trim().min(1).max(200).optional(),
+  name: z.string().trim().min(1).max(150).optional(),
   metadata: metadata.optional(),
   connection_string: secret.optional(),
   provisioning_connection_string: secret.optional(),
@@ -97,9 +97,11 @@ export function controlPlane(tenancy: Tenancy): Router {
   )
 
   router.post('/:slug/operations', guard(), jsonBody(), ctx => {
-    const slug = slugOf(ctx)
-    const { operation, confirm, admin: first } = bodyOf(ctx, operationBody)
-    return acting(tenancy, ctx, operation === 'purge' ? 'tenants:purge' : 'operations:run', async () => {
+    // Which permission it takes stands in the body, and is asked before anything else of it is looked at.
+    const { operation: asked } = stateOf(ctx).body as { readonly operation?: unknown }
+    return acting(tenancy, ctx, asked === 'purge' ? 'tenants:purge' : 'operations:run', async () => {
+      const slug = slugOf(ctx)
+      const { operation, confirm, admin: first } = bodyOf(ctx, operationBody)
       ctx.body = await tenancy.operate(slug, operation, compact({ confirm, admin: first }))
     })
   })

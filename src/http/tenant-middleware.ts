@@ -22,10 +22,10 @@ export interface TenantMiddlewareOptions {
   /** What finds the tenant. All are asked; two that disagree are a conflict. */
   readonly resolvers: readonly (TenantResolver | ResolveTenant)[]
   /**
-   * Whether the identity may enter the tenant: false or a throw refuses. Default: an identity of a tenant enters its own alone, a global
-   * one needs the permission `tenants:enter`.
+   * Whether the identity may enter the tenant: nothing but `true` admits. An identity of a tenant enters its own alone, whatever this says.
+   * Default: a global one needs the permission `tenants:enter`.
    */
-  readonly authorize?: (identity: Identity, tenant: TenantRef) => boolean | void | Promise<boolean | void>
+  readonly authorize?: (identity: Identity, tenant: TenantRef) => boolean | Promise<boolean>
   /** Loads the actor with its permissions, inside the tenant, after all checks. @throws UNAUTHENTICATED when it is gone. Default: the identity's. */
   readonly actorIn?: (identity: Identity, tenant: TenantRef) => Promise<Actor>
   /** Refuse requests without a tenant here, instead of by `requireTenant()` on the routes. Default false. */
@@ -133,13 +133,10 @@ async function slugOf(ctx: Context, options: TenantMiddlewareOptions, identity: 
 }
 
 async function authorized(identity: Identity, tenant: TenantRef, options: TenantMiddlewareOptions): Promise<void> {
-  if (options.authorize !== undefined) {
-    if ((await options.authorize(identity, tenant)) === false) throw new TenantForbiddenError()
-    return
-  }
-  if (identity.actor.plane === 'global') {
-    if (identity.actor.permissions?.has('tenants:enter') !== true) throw new TenantForbiddenError()
-    return
-  }
-  assertTokenTenant(identity.claims, tenant)
+  const isGlobal = identity.actor.plane === 'global'
+  if (!isGlobal) assertTokenTenant(identity.claims, tenant)
+  const admits = options.authorize
+    ? await options.authorize(identity, tenant)
+    : !isGlobal || identity.actor.permissions?.has('tenants:enter') === true
+  if (admits !== true) throw new TenantForbiddenError()
 }

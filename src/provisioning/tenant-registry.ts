@@ -5,14 +5,8 @@ import { settingsOf, withLogin } from '../connections/settings.ts'
 import { actorKey } from '../context/context.ts'
 import type { Actor, Isolation, TenantRef } from '../context/context.ts'
 import type { KeyRing } from '../crypto/key-ring.ts'
-import { open, seal } from '../crypto/seal.ts'
-import {
-  ConfirmationRequiredError,
-  InvalidStateError,
-  ProvisioningFailedError,
-  TenantNotFoundError,
-  ValidationFailedError,
-} from '../errors.ts'
+import { seal } from '../crypto/seal.ts'
+import { ConfirmationRequiredError, ProvisioningFailedError, TenantNotFoundError, ValidationFailedError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import type { Migrations } from '../migrations/migrations.ts'
 import type { MigrationTarget } from '../migrations/runner.ts'
@@ -20,11 +14,17 @@ import { CONNECTION_PURPOSE, PROVISIONING_PURPOSE } from '../strategies/database
 import type { IsolationStrategy } from '../strategies/isolation-strategy.ts'
 import { recordOf, type TenantDirectory, type TenantRecord, type TenantRow } from '../tenants/directory.ts'
 import { Tenant, type CreatedResource, type TenantStatus } from '../tenants/entities.ts'
-import { checkTenant, checkTenantChange, type CheckedTenant, type TenantInput } from '../tenants/input.ts'
-import { assertAllowed, type LifeOperation } from '../tenants/life.ts'
+import { checkTenant, checkTenantChange, type CheckedTenant, type TenantChange, type TenantInput } from '../tenants/input.ts'
+import { UNPROVISIONED, assertAllowed, assertChangeable, type LifeOperation } from '../tenants/life.ts'
+import { checkFirstAdmin, type CheckPassword, type FirstAdmin } from './first-admin.ts'
+import { includes, resourcesToDrop } from './resources.ts'
 import { save, takenError } from './store.ts'
 import { reasonOf, runSteps, type Step } from './steps.ts'
 import { withTenantLock } from './tenant-lock.ts'
+
+export type { TenantChange }
+
+type ServerOf = Pick<CheckedTenant, 'connectionAlias' | 'provisioningConnectionString'>
 
 /** What the registry is made from. */
 export interface TenantRegistryOptions {
@@ -42,27 +42,16 @@ export interface TenantRegistryOptions {
   readonly inside: <T>(record: TenantRecord, actor: Actor | undefined, work: () => Promise<T>) => Promise<T>
   readonly seed: ((tenant: TenantRef) => Promise<void>) | undefined
   readonly bootstrapAdmin: ((input: AdminOf) => Promise<void>) | undefined
+  readonly checkPassword: CheckPassword
 }
 
-interface AdminOf {
+interface AdminOf extends FirstAdmin {
   readonly tenant: TenantRef
-  readonly email: string
-  readonly password: string
 }
 
-/** What may change of a tenant. */
-export interface TenantChange {
-  readonly name?: string | undefined
-  readonly metadata?: Readonly<Record<string, unknown>> | undefined
-  readonly connectionString?: string | undefined
-  readonly provisioningConnectionString?: string | undefined
-}
-
-/** The first administrator. */
-export interface FirstAdmin {
-  readonly email: string
-  readonly password: string
-}
+const PURGE_AGAIN = 'purging failed; purge it again'
+const UNMARKED = "a resource on record exists and does not bear the tenant's mark"
+const labelOf = ({ kind, name }: CreatedResource): string => `${kind} ${name}`
 
 const SEED_ACTOR: Actor = Object.freeze({ plane: 'system', id: 'seed', label: 'seed' })
 
@@ -76,7 +65,7 @@ export class TenantRegistry {
   /** @throws VALIDATION_FAILED, RESERVED_NAME, SLUG_TAKEN, ALIAS_TAKEN, SCHEMA_TAKEN, PROVISIONING_FAILED, OPERATION_CONFLICT */
   async create(input: TenantInput & { readonly admin?: FirstAdmin | undefined }): Promise<TenantRow> {
     const checked = checkTenant(input, this.#options.prefix)
-    if (input.admin !== undefined) this.#assertAdminPossible()
+    this.#checkAdmin(input.admin)
     return withTenantLock(this.#options.directUrl, checked.slug, async () => {
       const row = await this.#insert(checked)
       await this.#provision(row, input.admin)
@@ -84,26 +73,32 @@ export class TenantRegistry {
     })
   }
 
-  /** Provisions a tenant that is pending or failed. */
-  async provision(slug: string, operation: 'provision' | 'provision_and_migrate' | 'retry', admin?: FirstAdmin): Promise<TenantRow> {
-    if (admin !== undefined) this.#assertAdminPossible()
-    return this.#locked(slug, operation, async row => {
-      if (row.status === 'ready') await this.#migrate(row)
-      else await this.#provision(row, admin)
+  /** Provisions a tenant that is pending, abandoned or failed. A ready one is migrated: `applied` then has the names. */
+  async provision(
+    slug: string,
+    operation: 'provision' | 'provision_and_migrate' | 'retry',
+    admin?: FirstAdmin,
+  ): Promise<{ readonly row: TenantRow; readonly applied: readonly string[] | undefined }> {
+    this.#checkAdmin(admin)
+    let applied: readonly string[] | undefined
+    const row = await this.#locked(slug, operation, async found => {
+      if (found.status === 'ready') applied = await this.#migrate(found)
+      else await this.#provision(found, admin)
     })
+    return { row, applied }
   }
 
-  /** Applies what is pending in one tenant. Returns the names applied. */
-  async migrate(slug: string): Promise<readonly string[]> {
-    let names: readonly string[] = []
-    await this.#locked(slug, 'migrate', async row => {
-      names = await this.#migrate(row)
+  /** Applies what is pending in one tenant. */
+  async migrate(slug: string): Promise<{ readonly row: TenantRow; readonly applied: readonly string[] }> {
+    let applied: readonly string[] = []
+    const row = await this.#locked(slug, 'migrate', async found => {
+      applied = await this.#migrate(found)
     })
-    return names
+    return { row, applied }
   }
 
   async bootstrapAdmin(slug: string, admin: FirstAdmin): Promise<TenantRow> {
-    this.#assertAdminPossible()
+    this.#checkAdmin(admin)
     return this.#locked(slug, 'bootstrap_admin', row => this.#admin(recordOf(row), admin, undefined))
   }
 
@@ -132,26 +127,30 @@ export class TenantRegistry {
   /**
    * Drops what this framework created for the tenant and marks the row last. Returns what was really dropped.
    *
-   * @throws CONFIRMATION_REQUIRED unless `confirm` is `DELETE <slug>`, INVALID_STATE unless archived, PROVISIONING_FAILED
+   * @throws TENANT_NOT_FOUND, CONFIRMATION_REQUIRED unless `confirm` is `DELETE <slug>`, INVALID_STATE unless archived, PROVISIONING_FAILED
    */
   async purge(
     slug: string,
     confirm: string | undefined,
   ): Promise<{ readonly row: TenantRow; readonly dropped: readonly CreatedResource[] }> {
+    await this.#reload(slug)
     const phrase = `DELETE ${slug}`
     if (confirm !== phrase) throw new ConfirmationRequiredError(phrase)
     let dropped: readonly CreatedResource[] = []
     const row = await this.#locked(slug, 'purge', async found => {
       await this.#set(found, { status: 'purging' })
-      const record = recordOf(found)
+      let kept: readonly CreatedResource[] = []
       try {
-        // In reverse of their creation: the database before the role that may use it.
-        dropped = await this.#options.strategies[record.ref.isolation].drop(record, [...found.createdResources].reverse())
+        ;({ dropped, kept } = await this.#drop(found))
       } catch (cause) {
-        await this.#set(found, { statusReason: 'purging failed; purge it again' })
+        await this.#set(found, { statusReason: PURGE_AGAIN })
         throw new ProvisioningFailedError('drop', 'a resource of the tenant could not be dropped', { cause })
       }
-      await this.#set(found, { status: 'purged', statusReason: null, createdResources: [], schemaVersion: null, schemaFingerprint: null })
+      if (kept.length > 0) {
+        await this.#set(found, { statusReason: PURGE_AGAIN })
+        throw new ProvisioningFailedError('drop', UNMARKED, { leftovers: kept.map(labelOf) })
+      }
+      await this.#set(found, { status: 'purged', statusReason: null, schemaVersion: null, schemaFingerprint: null })
     })
     return { row, dropped }
   }
@@ -159,14 +158,16 @@ export class TenantRegistry {
   /** @throws VALIDATION_FAILED, CONFLICT */
   async update(slug: string, change: TenantChange): Promise<TenantRow> {
     return this.#locked(slug, undefined, async row => {
+      assertChangeable(row, change)
       checkTenantChange({ isolation: row.isolationMode, provisioning: row.provisioningMode, ...change })
       this.#refuseControlPlane(change.connectionString)
       const sealed = (purpose: string, value: string) => seal(this.#options.keyRing, value, { tenantId: row.id, purpose })
-      if (change.connectionString !== undefined) await this.#tryConnection(row, sealed(CONNECTION_PURPOSE, change.connectionString))
+      const connectionString = this.#movedUrl(row, change) ?? change.connectionString
+      if (connectionString !== undefined) await this.#tryConnection(row, sealed(CONNECTION_PURPOSE, connectionString))
       await this.#set(row, {
         ...(change.name === undefined ? {} : { name: change.name.trim() }),
         ...(change.metadata === undefined ? {} : { metadata: change.metadata }),
-        ...(change.connectionString === undefined ? {} : { connectionString: sealed(CONNECTION_PURPOSE, change.connectionString) }),
+        ...(connectionString === undefined ? {} : { connectionString: sealed(CONNECTION_PURPOSE, connectionString) }),
         ...(change.provisioningConnectionString === undefined
           ? {}
           : { provisioningConnectionString: sealed(PROVISIONING_PURPOSE, change.provisioningConnectionString) }),
@@ -176,7 +177,7 @@ export class TenantRegistry {
 
   /** A connection string is stored only if it leads to the tenant's own database. A tenant without one yet has nothing to compare with. */
   async #tryConnection(row: TenantRow, connectionString: string): Promise<void> {
-    if (row.status === 'failed' || row.status === 'pending') return
+    if (UNPROVISIONED.includes(row.status)) return
     try {
       const lease = await this.#options.strategies.database.connect({ ...recordOf(row), connectionString })
       lease.end()
@@ -198,8 +199,7 @@ export class TenantRegistry {
     const id = newId()
     const sealed = (purpose: string, value: string | undefined) =>
       value === undefined ? null : seal(this.#options.keyRing, value, { tenantId: id, purpose })
-    const connectionString =
-      checked.connectionString ?? (checked.isolation === 'database' ? this.#generatedUrl(checked.connectionAlias!) : undefined)
+    const connectionString = checked.connectionString ?? (checked.isolation === 'database' ? this.#generatedUrl(checked) : undefined)
     this.#refuseControlPlane(connectionString)
     const row = em.create(Tenant, {
       id,
@@ -224,7 +224,9 @@ export class TenantRegistry {
   async #provision(row: TenantRow, admin: FirstAdmin | undefined): Promise<void> {
     await this.#set(row, { status: 'provisioning', statusReason: null })
     try {
-      await runSteps(await this.#steps(row, admin))
+      // What an earlier try left behind: its process may have ended in the middle.
+      const again: Step[] = row.status === 'pending' ? [] : [{ name: 'create', up: () => this.#undo(row) }]
+      await runSteps([...again, ...(await this.#steps(row, admin))])
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
       await this.#set(row, { status: 'failed', statusReason: reason.slice(0, 2_000) })
@@ -245,12 +247,7 @@ export class TenantRegistry {
           created.push(resource)
           await this.#set(row, { createdResources: [...created] })
         }),
-      // What bears the tenant's mark is ours even if the process did not get to record it.
-      down: async () => {
-        const resources = record.provisioning === 'auto' ? this.#possibleResources(record) : [...created]
-        await strategy.drop(record, resources.reverse())
-        await this.#set(row, { createdResources: [] })
-      },
+      down: () => this.#undo(row),
     }
     const steps: Step[] = [create]
     if (script.code.length > 0) steps.push({ name: 'migrate', up: async () => void (await migrations.up(this.target(record))) })
@@ -266,6 +263,26 @@ export class TenantRegistry {
     return steps
   }
 
+  /** Drops what bears the tenant's mark. @throws what is on record and stays, because it does not bear the mark any more */
+  async #undo(row: TenantRow): Promise<void> {
+    const { kept } = await this.#drop(row)
+    if (kept.length > 0) throw new Error(`${UNMARKED}: ${kept.map(labelOf).join(', ')}`)
+  }
+
+  /** Drops what bears the tenant's mark; what is on record and stays, stays on record. */
+  async #drop(row: TenantRow): Promise<{ readonly dropped: readonly CreatedResource[]; readonly kept: readonly CreatedResource[] }> {
+    const { createdResources } = (await this.#managed(row)).row
+    const now = { ...row, createdResources } as TenantRow
+    const record = recordOf(row)
+    const { dropped, unmarked } = await this.#options.strategies[record.ref.isolation].drop(
+      record,
+      resourcesToDrop(now, this.#options.keyRing),
+    )
+    const kept = createdResources.filter(resource => includes(unmarked, resource))
+    await this.#set(row, { createdResources: kept })
+    return { dropped, kept }
+  }
+
   async #migrate(row: TenantRow): Promise<readonly string[]> {
     const names = await this.#options.migrations.up(this.target(recordOf(row)))
     const head = await this.#options.migrations.head('tenant')
@@ -277,28 +294,21 @@ export class TenantRegistry {
     await this.#options.inside(record, actor, () => this.#options.bootstrapAdmin!({ tenant: record.ref, ...admin }))
   }
 
-  #assertAdminPossible(): void {
-    if (this.#options.bootstrapAdmin === undefined) {
-      throw new ValidationFailedError(
-        [{ path: 'admin', message: 'this application makes no administrators' }],
-        'Give the option bootstrapAdmin to defineTenancy.',
-      )
-    }
+  #checkAdmin(admin: FirstAdmin | undefined): void {
+    const { bootstrapAdmin, checkPassword } = this.#options
+    if (admin !== undefined) checkFirstAdmin(admin, bootstrapAdmin && checkPassword)
   }
 
-  /** Everything that could have been made for a tenant; dropping looks at the marks. */
-  #possibleResources(record: TenantRecord): CreatedResource[] {
-    if (record.ref.isolation === 'schema') return [{ kind: 'schema', name: record.ref.schema }]
-    const url = open(this.#options.keyRing, record.connectionString!, { tenantId: record.ref.id, purpose: CONNECTION_PURPOSE })
-    const { user, dbName } = settingsOf(url)
-    return [
-      { kind: 'role', name: user! },
-      { kind: 'database', name: dbName },
-    ]
+  /** On the server where the database is made. */
+  #generatedUrl({ connectionAlias, provisioningConnectionString }: ServerOf): string {
+    const login = { user: connectionAlias!, password: randomBytes(32).toString('base64url'), database: connectionAlias! }
+    return withLogin(provisioningConnectionString ?? this.#options.tenantServerUrl, login)
   }
 
-  #generatedUrl(alias: string): string {
-    return withLogin(this.#options.tenantServerUrl, { user: alias, password: randomBytes(32).toString('base64url'), database: alias })
+  /** Other credentials may lead to another server: what is not made yet will be made there. */
+  #movedUrl(row: TenantRow, { provisioningConnectionString }: TenantChange): string | undefined {
+    const moves = provisioningConnectionString !== undefined && row.provisioningMode === 'auto' && UNPROVISIONED.includes(row.status)
+    return moves ? this.#generatedUrl({ connectionAlias: row.connectionAlias!, provisioningConnectionString }) : undefined
   }
 
   #refuseControlPlane(connectionString: string | undefined): void {
@@ -314,8 +324,6 @@ export class TenantRegistry {
     return withTenantLock(this.#options.directUrl, before.slug, async () => {
       const row = await this.#reload(slug)
       if (operation !== undefined) assertAllowed(row.slug, operation, row.status)
-      else if (row.status === 'purged' || row.status === 'purging')
-        throw new InvalidStateError(row.slug, 'update', row.status, ['ready', 'suspended', 'failed', 'pending', 'archived'])
       await work(row)
       return this.#reload(slug)
     })

@@ -12,7 +12,10 @@ import type { TenantRecord } from '../tenants/directory.ts'
 import { Tenant, type CreatedResource } from '../tenants/entities.ts'
 import { ensureTemplate, groupRole, lockDownServer } from './database-template.ts'
 import {
+  dropAll,
   ownershipMark,
+  type DropOutcome,
+  type DropReport,
   type IsolationStrategy,
   type MigrationPlace,
   type NewTenant,
@@ -21,6 +24,7 @@ import {
 } from './isolation-strategy.ts'
 import type { RuntimeOrm } from './runtime-orm.ts'
 import { dropOwnSchema, schemaScript } from './schema-strategy.ts'
+import { scramVerifier } from './scram-verifier.ts'
 
 /** What the secrets of a tenant are sealed for. */
 export const CONNECTION_PURPOSE = 'connection_string'
@@ -34,6 +38,8 @@ export interface DatabaseStrategyOptions {
   /** A direct URL with the right to create databases and roles. */
   readonly provisioningUrl: string
   readonly controlUrl: string
+  /** The control plane as requests reach it, maybe by another role. */
+  readonly runtimeUrl: string
   readonly prefix: string
 }
 
@@ -55,7 +61,7 @@ export class DatabaseStrategy implements IsolationStrategy {
     return {
       em,
       end: () => {
-        driver.ended = true
+        driver.end()
         lease.release()
       },
     }
@@ -66,40 +72,39 @@ export class DatabaseStrategy implements IsolationStrategy {
     else await this.#createManual(tenant.record, script, created)
   }
 
-  async drop(tenant: TenantRecord, resources: readonly CreatedResource[]): Promise<readonly CreatedResource[]> {
+  async drop(tenant: TenantRecord, resources: readonly CreatedResource[]): Promise<DropReport> {
     this.#options.connections.invalidate(tenant.ref.id)
-    const dropped: CreatedResource[] = []
-    for (const resource of resources) {
-      const done =
-        resource.kind === 'schema'
-          ? await withDirectClient(this.#runtimeUrl(tenant), client => dropOwnSchema(client, resource.name, tenant.ref.id)).catch(
-              noDatabase,
-            )
-          : await withDirectClient(this.#adminUrl(tenant), client => this.#dropServerObject(client, resource, tenant))
-      if (done) dropped.push(resource)
-    }
-    return dropped
+    return dropAll(resources, resource =>
+      resource.kind === 'schema'
+        ? withDirectClient(this.#runtimeUrl(tenant), client => dropOwnSchema(client, resource.name, tenant.ref.id)).catch(noDatabase)
+        : withDirectClient(this.#adminUrl(tenant), client => this.#dropServerObject(client, resource, tenant)),
+    )
   }
 
   migrationPlace(tenant: TenantRecord): MigrationPlace {
     const { dbName } = settingsOf(this.#runtimeUrl(tenant))
-    const url = tenant.provisioning === 'auto' ? withDatabase(this.#options.provisioningUrl, dbName) : this.#manualOwnerUrl(tenant)
+    const url = tenant.provisioning === 'auto' ? withDatabase(this.#adminUrl(tenant), dbName) : this.#runtimeUrl(tenant)
     return { schema: TENANT_SCHEMA, url }
   }
 
   /** The role is created first, so that the database is never without its owner's rules; everything stands on the server by one connection. */
   async #createAuto(record: TenantRecord, script: TenantScript, created: (resource: CreatedResource) => Promise<void>): Promise<void> {
     const { user, password, dbName } = settingsOf(this.#runtimeUrl(record))
-    const { provisioningUrl, prefix, controlUrl } = this.#options
+    const { prefix, controlUrl, runtimeUrl } = this.#options
+    const provisioningUrl = this.#adminUrl(record)
     const role = quoteForeignName(user!)
     const database = quoteForeignName(dbName)
     const mark = quoteLiteral(ownershipMark(record.ref.id))
     await withDirectClient(provisioningUrl, async client => {
       const template = await ensureTemplate(client, { prefix, script, provisioningUrl })
-      await lockDownServer(client, settingsOf(controlUrl).dbName)
+      await lockDownServer(
+        client,
+        settingsOf(controlUrl).dbName,
+        [controlUrl, runtimeUrl].map(url => settingsOf(url).user),
+      )
       const group = quoteForeignName(groupRole(prefix))
       await client.query(
-        `create role ${role} login password ${quoteLiteral(password!)} in role ${group};\ncomment on role ${role} is ${mark}`,
+        `create role ${role} login password ${quoteLiteral(scramVerifier(password!))} in role ${group};\ncomment on role ${role} is ${mark}`,
       )
       await created({ kind: 'role', name: user! })
       // CREATE DATABASE runs alone: https://www.postgresql.org/docs/current/sql-createdatabase.html
@@ -121,7 +126,9 @@ export class DatabaseStrategy implements IsolationStrategy {
         if (rows.length > 0) return
         const { user } = settingsOf(this.#runtimeUrl(record))
         await client.query(`create database ${quoteForeignName(dbName)}`)
-        await client.query(`comment on database ${quoteForeignName(dbName)} is ${quoteLiteral(ownershipMark(record.ref.id))}`)
+        await client.query(
+          `comment on database ${quoteForeignName(dbName)} is ${quoteLiteral(ownershipMark(record.ref.id))};\nrevoke all on database ${quoteForeignName(dbName)} from public`,
+        )
         await created({ kind: 'database', name: dbName })
         if (user !== undefined)
           await client.query(`grant connect, create on database ${quoteForeignName(dbName)} to ${quoteForeignName(user)}`)
@@ -139,7 +146,7 @@ export class DatabaseStrategy implements IsolationStrategy {
     await created({ kind: 'schema', name: TENANT_SCHEMA })
   }
 
-  async #dropServerObject(client: DirectClient, resource: CreatedResource, tenant: TenantRecord): Promise<boolean> {
+  async #dropServerObject(client: DirectClient, resource: CreatedResource, tenant: TenantRecord): Promise<DropOutcome> {
     this.#refuseControlPlane(tenant)
     const name = quoteForeignName(resource.name)
     const [catalog, column, key] =
@@ -148,9 +155,10 @@ export class DatabaseStrategy implements IsolationStrategy {
       `select pg_catalog.shobj_description(oid, '${key}') as mark from pg_catalog.${catalog} where ${column} = $1`,
       [resource.name],
     )
-    if (rows[0]?.mark !== ownershipMark(tenant.ref.id)) return false
+    if (rows[0] === undefined) return 'absent'
+    if (rows[0].mark !== ownershipMark(tenant.ref.id)) return 'unmarked'
     await client.query(resource.kind === 'database' ? `drop database ${name} with (force)` : `drop role ${name}`)
-    return true
+    return 'dropped'
   }
 
   /** A tenant whose URL points at the control plane would hand it over. */
@@ -170,10 +178,6 @@ export class DatabaseStrategy implements IsolationStrategy {
   #adminUrl(tenant: TenantRecord): string {
     if (tenant.provisioningConnectionString === undefined) return this.#options.provisioningUrl
     return withDatabase(this.#open(tenant, tenant.provisioningConnectionString, PROVISIONING_PURPOSE), 'postgres')
-  }
-
-  #manualOwnerUrl(tenant: TenantRecord): string {
-    return this.#runtimeUrl(tenant)
   }
 
   #open(tenant: TenantRecord, envelope: string | undefined, purpose: string): string {
@@ -201,8 +205,8 @@ const URL_CACHE_MAX = 10_000
 const REGISTRY_TABLE = Tenant.meta.tableName
 
 /** The operator dropped the database, and the schema with it: there is nothing left to drop. */
-function noDatabase(error: unknown): false {
-  if ((error as { code?: unknown }).code === '3D000') return false
+function noDatabase(error: unknown): DropOutcome {
+  if ((error as { code?: unknown }).code === '3D000') return 'absent'
   throw error
 }
 

@@ -29,13 +29,36 @@ export interface TenantScript {
   readonly fingerprint: string
 }
 
+/** What became of resources that were to be dropped; what is in neither list was not there. */
+export interface DropReport {
+  readonly dropped: readonly CreatedResource[]
+  /** What exists and does not bear the tenant's mark: left as it is. */
+  readonly unmarked: readonly CreatedResource[]
+}
+
+/** What became of one resource. */
+export type DropOutcome = 'dropped' | 'absent' | 'unmarked'
+
+/** Drops resources one after the other. */
+export async function dropAll(
+  resources: readonly CreatedResource[],
+  drop: (resource: CreatedResource) => Promise<DropOutcome>,
+): Promise<DropReport> {
+  const report = { dropped: [] as CreatedResource[], unmarked: [] as CreatedResource[] }
+  for (const resource of resources) {
+    const outcome = await drop(resource)
+    if (outcome !== 'absent') report[outcome].push(resource)
+  }
+  return report
+}
+
 export interface IsolationStrategy {
   /** @throws POOL_EXHAUSTED, SECRET_TAMPERED, SECRET_KEY_UNKNOWN */
   connect(tenant: TenantRecord): Promise<TenantLease>
   /** Creates the tenant's place and its tables; `created` is told of each resource as soon as it exists. */
   create(tenant: NewTenant, script: TenantScript, created: (resource: CreatedResource) => Promise<void>): Promise<void>
-  /** Drops the named resources, and only those that are marked as this tenant's. Returns what was really dropped. */
-  drop(tenant: TenantRecord, resources: readonly CreatedResource[]): Promise<readonly CreatedResource[]>
+  /** Drops the named resources, and only those that are marked as this tenant's. */
+  drop(tenant: TenantRecord, resources: readonly CreatedResource[]): Promise<DropReport>
   migrationPlace(tenant: TenantRecord): MigrationPlace
 }
 

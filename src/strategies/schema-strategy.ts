@@ -4,7 +4,10 @@ import { parseIdentifier, quoteIdentifier, quoteLiteral, type Identifier } from 
 import type { TenantRecord } from '../tenants/directory.ts'
 import type { CreatedResource } from '../tenants/entities.ts'
 import {
+  dropAll,
   ownershipMark,
+  type DropOutcome,
+  type DropReport,
   type IsolationStrategy,
   type MigrationPlace,
   type NewTenant,
@@ -27,7 +30,7 @@ export class SchemaStrategy implements IsolationStrategy {
     return Promise.resolve({
       em,
       end: () => {
-        driver.ended = true
+        driver.end()
       },
     })
   }
@@ -39,14 +42,8 @@ export class SchemaStrategy implements IsolationStrategy {
     await created({ kind: 'schema', name: schema })
   }
 
-  async drop(tenant: TenantRecord, resources: readonly CreatedResource[]): Promise<readonly CreatedResource[]> {
-    return withDirectClient(this.#directUrl, async client => {
-      const dropped: CreatedResource[] = []
-      for (const resource of resources) {
-        if (resource.kind === 'schema' && (await dropOwnSchema(client, resource.name, tenant.ref.id))) dropped.push(resource)
-      }
-      return dropped
-    })
+  async drop(tenant: TenantRecord, resources: readonly CreatedResource[]): Promise<DropReport> {
+    return withDirectClient(this.#directUrl, client => dropAll(resources, ({ name }) => dropOwnSchema(client, name, tenant.ref.id)))
   }
 
   migrationPlace(tenant: TenantRecord): MigrationPlace {
@@ -65,13 +62,14 @@ export function schemaScript(schema: Identifier, tenantId: string, script: Tenan
 }
 
 /** Drops a schema if it bears the tenant's mark. */
-export async function dropOwnSchema(client: DirectClient, name: string, tenantId: string): Promise<boolean> {
+export async function dropOwnSchema(client: DirectClient, name: string, tenantId: string): Promise<DropOutcome> {
   const schema = parseIdentifier(name, 'schema_name')
   const { rows } = await client.query<{ mark: string | null }>(
     `select pg_catalog.obj_description(oid, 'pg_namespace') as mark from pg_catalog.pg_namespace where nspname = $1`,
     [schema],
   )
-  if (rows[0]?.mark !== ownershipMark(tenantId)) return false
+  if (rows[0] === undefined) return 'absent'
+  if (rows[0].mark !== ownershipMark(tenantId)) return 'unmarked'
   await client.query(`drop schema ${quoteIdentifier(schema)} cascade`)
-  return true
+  return 'dropped'
 }

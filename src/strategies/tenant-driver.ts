@@ -8,7 +8,7 @@
  * Its objects are made by copying the control plane's driver, not by a constructor: hence `private`, not `#`.
  */
 import type { EntityManager, EntityMetadata } from '@mikro-orm/postgresql'
-import { SCOPE, marksOf, planeOf } from '../classification/scope.ts'
+import { planeOf } from '../classification/scope.ts'
 import type { ControlDriver } from '../connections/control-driver.ts'
 import {
   BaseDriver,
@@ -19,23 +19,45 @@ import {
   type SchemaOptions,
 } from '../connections/internals.ts'
 import { currentContext, type TenantRef } from '../context/context.ts'
-import { CrossDatabaseQueryError, CrossTenantEntityError, NoTenantContextError } from '../errors.ts'
-import { SHARED_SCHEMA } from '../naming.ts'
+import { CrossTenantEntityError, NoTenantContextError } from '../errors.ts'
+import { pinQueryBuilder, refuseOtherSchema, refuseSharedWrite } from './pinned-query-builder.ts'
+import { SharedReadingDriver } from './shared-reading-driver.ts'
 
 let units = 0
 
 export class TenantDriver extends BaseDriver {
   declare readonly tenant: TenantRef
-  declare readonly control: ControlDriver
+  /** Shared entities, for reading. */
+  declare readonly shared: SharedReadingDriver
   /** MikroORM finds the EntityManager of a transaction by name: one of its own per run keeps runs apart. */
   declare readonly contextName: string
   declare ended: boolean
+  /** Transactions that were begun by hand, by their EntityManager: a run that ends takes them with it. */
+  declare readonly transactions: Map<EntityManager, unknown>
 
   /** A driver for one run in one tenant. It shares everything with the control plane's driver but the schema and, maybe, the connection. */
   static forRun(control: ControlDriver, tenant: TenantRef, connection: ConnectionInternals): TenantDriver {
     units = (units + 1) % Number.MAX_SAFE_INTEGER
-    const fields = { tenant, control, connection, replicas: [], contextName: `tenant:${tenant.id}:${units}`, ended: false }
-    return Object.assign(Object.create(TenantDriver.prototype) as TenantDriver, control, fields)
+    const fields = {
+      tenant,
+      transactions: new Map(),
+      connection,
+      replicas: [],
+      contextName: `tenant:${tenant.id}:${units}`,
+      ended: false,
+    }
+    const driver = Object.assign(Object.create(TenantDriver.prototype) as TenantDriver, control, fields)
+    return Object.assign(driver, { shared: SharedReadingDriver.forRun(control, driver) })
+  }
+
+  /** Ends the run: nothing is reached through this driver any more, and transactions left open are rolled back. */
+  end(): void {
+    this.ended = true
+    for (const transaction of this.transactions.values()) {
+      // A connection that is gone has rolled back already.
+      this.connection.rollback(transaction).catch(() => undefined)
+    }
+    this.transactions.clear()
   }
 
   /**
@@ -79,10 +101,9 @@ export class TenantDriver extends BaseDriver {
   override getSchemaName(meta?: EntityMetadata, options?: SchemaOptions): string | undefined {
     if (meta === undefined) return this.tenant.schema
     if (planeOf(meta) === 'tenant') {
-      this.refuseSchema(options?.schema)
+      refuseOtherSchema(options?.schema, this.tenant)
       return this.tenant.schema
     }
-    this.refuseUnreadable(meta)
     return super.getSchemaName(meta)
   }
 
@@ -90,15 +111,9 @@ export class TenantDriver extends BaseDriver {
     this.assertActive()
     const builder = super.createQueryBuilder(...args)
     const { meta } = builder.mainAlias
-    if (planeOf(meta) === 'tenant') return this.pin(builder, this.tenant.schema, meta)
-    this.refuseUnreadable(meta)
-    if (this.tenant.isolation === 'schema') return this.pin(builder, meta.schema!, meta)
+    if (planeOf(meta) === 'tenant' || this.tenant.isolation === 'schema') return pinQueryBuilder(builder, this)
     const [entityName, , type, convertCustomTypes, loggerContext, alias, em] = args
-    return this.pin(
-      this.control.createQueryBuilder(entityName, undefined, type, convertCustomTypes, loggerContext, alias, em),
-      meta.schema!,
-      meta,
-    )
+    return this.shared.createQueryBuilder(entityName, undefined, type, convertCustomTypes, loggerContext, alias, em)
   }
 
   override find(entityName: unknown, where: unknown, options?: DriverOptions): Promise<unknown[]> {
@@ -162,62 +177,17 @@ export class TenantDriver extends BaseDriver {
   }
 
   /** The control plane's driver for a shared entity of a tenant that has a database of its own. */
-  private controlFor(entityName: unknown): ControlDriver | undefined {
+  private controlFor(entityName: unknown): SharedReadingDriver | undefined {
     this.assertActive()
     if (this.tenant.isolation === 'schema') return undefined
     const meta = this.metadata.find(entityName)
     if (meta === undefined || planeOf(meta) === 'tenant') return undefined
-    this.refuseUnreadable(meta)
-    return this.control
-  }
-
-  private refuseSchema(schema: string | null | undefined): void {
-    if (schema != null && schema !== '*' && schema !== this.tenant.schema) {
-      throw new CrossTenantEntityError(
-        `The schema ${JSON.stringify(schema)} was asked for in tenant "${this.tenant.slug}", whose schema is "${this.tenant.schema}".`,
-        'Drop the schema option: the EntityManager knows its tenant. To work in another tenant, open a run there: tenancy.run(slug, work).',
-      )
-    }
-  }
-
-  /** The control plane's half of a both entity (its users, for one) is not a tenant's to read. */
-  private refuseUnreadable(meta: EntityMetadata): void {
-    if (marksOf(meta)[SCOPE] === 'both') {
-      throw new CrossTenantEntityError(
-        `${meta.className} is the control plane's half of a both entity, and tenant "${this.tenant.slug}" is active.`,
-        'Use the tenant half here; the shared half is reached by controlEm() under runAsSystem or as a global actor.',
-      )
-    }
+    return this.shared
   }
 
   private refuseWrite(entityName: unknown): void {
     const meta = this.metadata.find(entityName)
     if (meta !== undefined && planeOf(meta) === 'shared') refuseSharedWrite(meta.className, this.tenant.slug)
-  }
-
-  /** Fixes a query builder, and every clone of it, to its schema; over a shared table it can only read. */
-  private pin(builder: QueryBuilderInternals, schema: string, meta: EntityMetadata): QueryBuilderInternals {
-    const withSchema = builder.withSchema.bind(builder)
-    const clone = builder.clone.bind(builder)
-    const from = builder.from.bind(builder)
-    withSchema(schema)
-    builder.withSchema = (asked?: string) => {
-      if (planeOf(meta) === 'tenant') this.refuseSchema(asked)
-      else if (asked != null && asked !== schema) refuseSharedSchema(meta.className, asked)
-      return withSchema(schema)
-    }
-    builder.clone = (...args) => this.pin(clone(...args), schema, meta)
-    builder.from = (...args) => {
-      const result = from(...args)
-      if (planeOf(builder.mainAlias.meta) !== planeOf(meta)) refuseSharedSchema(builder.mainAlias.meta.className, schema)
-      return result
-    }
-    if (this.tenant.isolation === 'database' && planeOf(meta) === 'tenant') refuseSharedJoins(builder)
-    if (planeOf(meta) === 'shared') {
-      const refuse = () => refuseSharedWrite(meta.className, this.tenant.slug)
-      Object.assign(builder, { insert: refuse, update: refuse, delete: refuse, truncate: refuse })
-    }
-    return builder
   }
 }
 
@@ -225,33 +195,6 @@ export class TenantDriver extends BaseDriver {
 export function tenantDriverOf(manager: EntityManager): TenantDriver | undefined {
   const driver: unknown = manager.getDriver()
   return driver instanceof TenantDriver ? driver : undefined
-}
-
-/** @throws CROSS_TENANT_ENTITY */
-export function refuseSharedWrite(entity: string, slug: string): never {
-  throw new CrossTenantEntityError(
-    `${entity} is a shared entity, and tenant "${slug}" is active: a tenant reads it and never writes it.`,
-    'Write it through controlEm(), under tenancy.runAsSystem(name, work) or as a global actor with the permission.',
-  )
-}
-
-function refuseSharedSchema(entity: string, schema: string): never {
-  throw new CrossTenantEntityError(
-    `${entity} does not stand in the schema ${JSON.stringify(schema)}.`,
-    'Drop the schema: it follows from the entity.',
-  )
-}
-
-/** Shared tables stand in another database than the tenant's: a join would fail in PostgreSQL, and here it says why. */
-function refuseSharedJoins(builder: QueryBuilderInternals): void {
-  const toQuery = builder.toQuery.bind(builder)
-  builder.toQuery = () => {
-    const query = toQuery()
-    for (const { prop, schema } of Object.values(builder.state.joins)) {
-      if (schema === SHARED_SCHEMA) throw new CrossDatabaseQueryError(prop.targetMeta?.className ?? prop.name)
-    }
-    return query
-  }
 }
 
 /** Options for a query on another connection: the tenant's transaction and schema stay behind. */

@@ -1,7 +1,10 @@
 /** The EntityManager of this framework: in a tenant it is pinned to that tenant's schema; in the control plane it has none. */
 import { EntityManager } from '@mikro-orm/postgresql'
-import { CrossTenantEntityError } from '../errors.ts'
+import { currentContext } from '../context/context.ts'
+import { CrossTenantEntityError, ForbiddenError } from '../errors.ts'
+import { CONTROL_WRITE_PERMISSION, ReadingControlDriver } from './reading-control-driver.ts'
 import { TenantDriver, tenantDriverOf } from './tenant-driver.ts'
+import { assertNoForeign } from './tenant-guard.ts'
 
 /** What MikroORM's constructor takes; named here because the subclass passes it on untouched. */
 type ConstructorArguments = ConstructorParameters<typeof EntityManager>
@@ -32,6 +35,35 @@ export class TenantEntityManager extends EntityManager {
     }
   }
 
+  /** What opens the connection to anything is refused to an actor who may only read. @throws FORBIDDEN */
+  override getConnection(type?: 'read' | 'write'): ReturnType<EntityManager['getConnection']> {
+    if (this.getDriver() instanceof ReadingControlDriver) throw new ForbiddenError(CONTROL_WRITE_PERMISSION)
+    return super.getConnection(type)
+  }
+
+  override async begin(options?: Parameters<EntityManager['begin']>[0]): Promise<void> {
+    await super.begin(options)
+    tenantDriverOf(this)?.transactions.set(this, this.getTransactionContext())
+  }
+
+  override async commit(): Promise<void> {
+    await super.commit()
+    tenantDriverOf(this)?.transactions.delete(this)
+  }
+
+  /** After the run has ended there is nothing left to roll back: its end did. */
+  override async rollback(): Promise<void> {
+    const driver = tenantDriverOf(this)
+    if (driver?.ended === true) this.resetTransactionContext()
+    else await super.rollback()
+    driver?.transactions.delete(this)
+  }
+
+  /** Cached rows are kept apart by tenant, by plane, and by whether the system (which sees every row) asked. */
+  override clearCache(cacheKey: string): Promise<void> {
+    return super.clearCache(cacheKeyOf(this, cacheKey))
+  }
+
   /** Before MikroORM computes anything: `onCreate` would complain of the missing actor first. */
   override async flush(): Promise<void> {
     tenantDriverOf(this)?.assertActive()
@@ -42,4 +74,36 @@ export class TenantEntityManager extends EntityManager {
     tenantDriverOf(this)?.assertActive()
     return super.prepareOptions(options as never)
   }
+}
+
+/** Paths that take entities and pass a flush by: an entity of another tenant is refused there as well, and as a relation. */
+for (const name of ['insert', 'insertMany', 'upsert', 'upsertMany'] as const) {
+  const original = EntityManager.prototype[name] as (...args: unknown[]) => unknown
+  Object.defineProperty(TenantEntityManager.prototype, name, {
+    configurable: true,
+    writable: true,
+    value: async function (this: TenantEntityManager, ...args: unknown[]): Promise<unknown> {
+      const driver = tenantDriverOf(this)
+      driver?.assertActive()
+      if (driver !== undefined) assertNoForeign(args.slice(0, 2), driver)
+      return original.apply(this, args)
+    },
+  })
+}
+
+/** MikroORM's own look-up; its type parameters cannot be repeated in an override. */
+const stock = EntityManager.prototype as unknown as { tryCache(...args: unknown[]): unknown }
+const tryCache = stock.tryCache.call.bind(stock.tryCache) as (manager: EntityManager, ...args: unknown[]) => unknown
+Object.defineProperty(TenantEntityManager.prototype, 'tryCache', {
+  configurable: true,
+  writable: true,
+  value(this: TenantEntityManager, entityName: unknown, config: unknown, key: unknown, ...rest: unknown[]): unknown {
+    const named: unknown = Array.isArray(config) ? [cacheKeyOf(this, String(config[0])), config[1]] : config
+    return tryCache(this, entityName, named, [cacheKeyOf(this, ''), key], ...rest)
+  },
+})
+
+function cacheKeyOf(manager: EntityManager, name: string): string {
+  const plane = tenantDriverOf(manager) === undefined ? 'control' : 'tenant'
+  return `${plane}|${currentContext()?.actor?.plane === 'system' ? 'system' : 'other'}|${name}`
 }

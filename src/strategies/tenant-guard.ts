@@ -5,6 +5,7 @@
  * apart that have databases of their own, where the schemas are named alike.
  */
 import {
+  EntitySchema,
   helper,
   type ChangeSet,
   type Collection,
@@ -16,7 +17,8 @@ import {
 } from '@mikro-orm/postgresql'
 import { planeOf } from '../classification/scope.ts'
 import { CrossTenantEntityError, NoTenantContextError, ValidationFailedError, type FieldError } from '../errors.ts'
-import { refuseSharedWrite, tenantDriverOf, type TenantDriver } from './tenant-driver.ts'
+import { refuseSharedWrite } from './pinned-query-builder.ts'
+import { tenantDriverOf, type TenantDriver } from './tenant-driver.ts'
 
 const stamps = new WeakMap<object, string>()
 
@@ -69,6 +71,20 @@ function assertReferable(entity: object, driver: TenantDriver | undefined, from:
   if (stamp !== undefined && stamp !== driver.tenant.id) throw foreign(meta.className, driver, `would be referred to by ${from}`)
 }
 
+/**
+ * Refuses entities of another tenant among arguments: themselves, in a list, and as the values of their relations.
+ *
+ * @throws CROSS_TENANT_ENTITY
+ */
+export function assertNoForeign(values: readonly unknown[], driver: TenantDriver, depth = 2): void {
+  for (const value of values) {
+    if (typeof value !== 'object' || value === null || value instanceof Date || value instanceof EntitySchema) continue
+    const stamp = stamps.get('unwrap' in value && typeof value.unwrap === 'function' ? (value.unwrap() as object) : value)
+    if (stamp !== undefined && stamp !== driver.tenant.id) throw foreign('', driver, 'would be written')
+    if (depth > 0) assertNoForeign(Object.values(value), driver, depth - 1)
+  }
+}
+
 function foreign(entity: string, driver: TenantDriver, what: string): CrossTenantEntityError {
   return new CrossTenantEntityError(`An entity ${entity} of another tenant ${what} in tenant "${driver.tenant.slug}". Nothing was written.`)
 }
@@ -104,7 +120,7 @@ async function assertSharedReferences(changeSets: readonly ChangeSet<object>[], 
   const errors: FieldError[] = []
   for (const [target, ids] of wanted) {
     const key = target.primaryKeys[0]!
-    const rows = (await driver.control.find(target.class, { [key]: { $in: [...ids.keys()] } }, { fields: [key] } as never)) as Record<
+    const rows = (await driver.shared.find(target.class, { [key]: { $in: [...ids.keys()] } }, { fields: [key] } as never)) as Record<
       string,
       unknown
     >[]

@@ -1,6 +1,7 @@
 /** The registry: tenants, invitations and settings. They are shared entities, audited and softly deleted like an application's own. */
 import { p } from '@mikro-orm/postgresql'
 import { sharedEntity } from '../classification/entities.ts'
+import { CONTROL_ONLY, marksOf } from '../classification/scope.ts'
 import { newId } from '../ids.ts'
 
 /** Where a tenant stands in its life; see {@link TRANSITIONS} for what is possible. */
@@ -123,3 +124,6 @@ export const TenantSetting = sharedEntity({
 
 /** The framework's own entities, created by its own migrations. */
 export const REGISTRY_ENTITIES = [Tenant, TenantInvitation, TenantSetting] as const
+
+// No tenant reads of the others, whose secrets and settings stand here.
+for (const entity of REGISTRY_ENTITIES) marksOf(entity.meta)[CONTROL_ONLY] = true

@@ -27,6 +27,14 @@ export interface TenantInput {
   readonly metadata?: Readonly<Record<string, unknown>> | undefined
 }
 
+/** What may change of a tenant. */
+export interface TenantChange {
+  readonly name?: string | undefined
+  readonly metadata?: Readonly<Record<string, unknown>> | undefined
+  readonly connectionString?: string | undefined
+  readonly provisioningConnectionString?: string | undefined
+}
+
 /** The checked form of it. */
 export interface CheckedTenant {
   readonly slug: Slug

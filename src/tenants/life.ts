@@ -1,17 +1,20 @@
 /** The life of a tenant: which operation is possible in which status. */
-import { InvalidStateError, TenantArchivedError, TenantNotReadyError, TenantSuspendedError } from '../errors.ts'
+import { InvalidStateError, TenantArchivedError, TenantNotReadyError, TenantSuspendedError, ValidationFailedError } from '../errors.ts'
+import type { TenantRow } from './directory.ts'
 import type { TenantStatus } from './entities.ts'
+import type { TenantChange } from './input.ts'
 
 /** From which statuses each operation starts. */
 export const ALLOWED = {
-  provision: ['pending', 'failed'],
-  provision_and_migrate: ['pending', 'failed', 'ready'],
-  retry: ['failed'],
+  // A tenant that is `provisioning` while nobody holds its lock was abandoned: its process ended.
+  provision: ['pending', 'provisioning', 'failed'],
+  provision_and_migrate: ['pending', 'provisioning', 'failed', 'ready'],
+  retry: ['provisioning', 'failed'],
   migrate: ['ready', 'suspended'],
   bootstrap_admin: ['ready'],
   suspend: ['ready'],
   resume: ['suspended'],
-  archive: ['ready', 'suspended', 'failed', 'pending'],
+  archive: ['ready', 'suspended', 'failed', 'pending', 'provisioning'],
   restore: ['archived'],
   purge: ['archived', 'purging'],
 } as const satisfies Record<string, readonly TenantStatus[]>
@@ -48,4 +51,21 @@ export function assertServing(slug: string, status: TenantStatus): void {
   if (status === 'suspended') throw new TenantSuspendedError(slug)
   if (status === 'archived' || status === 'purging' || status === 'purged') throw new TenantArchivedError(slug)
   throw new TenantNotReadyError(slug, status)
+}
+
+/** Nothing serves yet: there is no database to compare a connection with. */
+export const UNPROVISIONED: readonly TenantStatus[] = ['pending', 'provisioning', 'failed']
+
+/**
+ * Whether a change is possible in the tenant's status: while it is purged, only the credentials to purge it with.
+ *
+ * @throws INVALID_STATE, VALIDATION_FAILED
+ */
+export function assertChangeable(row: TenantRow, change: TenantChange): void {
+  const { provisioningConnectionString: credentials, ...others } = change
+  const isForPurge = credentials !== undefined && Object.values(others).every(value => value === undefined)
+  if (row.status === 'purged' || (row.status === 'purging' && !isForPurge))
+    throw new InvalidStateError(row.slug, 'update', row.status, ['ready', 'suspended', 'failed', 'pending', 'provisioning', 'archived'])
+  if (change.connectionString !== undefined && row.provisioningMode === 'auto' && UNPROVISIONED.includes(row.status))
+    throw new ValidationFailedError([{ path: 'connection_string', message: 'is made by provisioning, which has not succeeded yet' }])
 }

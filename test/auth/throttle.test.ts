@@ -147,6 +147,22 @@ describe('createThrottle', () => {
     assert.isAtMost(seconds, 60)
   })
 
+  it('counts what it is told to, and looks without counting', () => {
+    const { throttle, clock } = make()
+    for (let i = 0; i < 10; i++) throttle.assertOpen('a')
+    assert.equal(throttle.size, 0)
+    for (let i = 0; i < 3; i++) {
+      throttle.assertOpen('a')
+      throttle.count('a')
+    }
+    assert.throws(() => throttle.assertOpen('a'), RateLimitedError)
+    throttle.assertOpen('b')
+    throttle.count('a')
+    assert.equal(wait(throttle, 'a'), 60)
+    clock.seconds = 60
+    throttle.assertOpen('a')
+  })
+
   it('refuses odd numbers, all at once', () => {
     for (const odd of [{ limit: 0 }, { limit: 1.5 }, { windowSeconds: -1 }, { windowSeconds: NaN }, { maxKeys: 0 }, { maxKeys: Infinity }])
       assert.throws(() => createThrottle(odd), ConfigurationError)

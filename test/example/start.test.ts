@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { assert } from 'chai'
+import { generateKey } from '../../src/crypto/key-ring.ts'
 import { removeEmbedded, startEmbedded } from '../../src/embedded/start-embedded.ts'
 import { query } from '../helpers/postgres.ts'
 
@@ -205,6 +206,14 @@ describe('example: start', function () {
     assert.strictEqual(code, 1)
     assert.match(output, /TENANTKIT_ENCRYPTION_KEYS/)
     assert.match(output, /TENANTKIT_JWT_SECRET/)
+    assert.notMatch(output, /\n\s+at /)
+  })
+
+  it('says so when its keys do not open what is stored', async () => {
+    const { code, output } = await ended({ TENANTKIT_DATA_DIR: dataDir, TENANTKIT_ENCRYPTION_KEYS: generateKey() })
+    assert.strictEqual(code, 1)
+    assert.match(output, /do not open with the keys that are given/)
+    assert.match(output, /TENANTKIT_ENCRYPTION_KEYS/)
     assert.notMatch(output, /\n\s+at /)
   })
 

@@ -1,4 +1,6 @@
 import { assert } from 'chai'
+import { User } from '../../example/entities/user.ts'
+import { controlEm } from '../../src/index.ts'
 import { ADMIN, OPERATOR, PASSWORD, startHarness } from './harness.ts'
 import type { Answer, Call, Harness } from './harness.ts'
 
@@ -19,6 +21,16 @@ describe('http: control plane', function () {
     assert.strictEqual(`${answer.status} ${String(answer.json['code'])}`, `${status} ${String(code)}`, answer.text)
     return answer
   }
+
+  /** An operator who may only read. */
+  const viewerId = (): Promise<string> =>
+    app.asSystem(async () => {
+      const control = controlEm()
+      const row = { email: 'viewer@example.test', name: 'V', role: 'viewer', passwordHash: '-' }
+      const viewer = control.create(User.shared, row)
+      await control.persist(viewer).flush()
+      return viewer.id
+    })
 
   it('needs a global token', async () => {
     is(await app.call('GET', '/api/tenants'), 401, 'UNAUTHENTICATED')
@@ -72,6 +84,23 @@ describe('http: control plane', function () {
     is(await operate('purge', { confirm: 'DELETE acme' }), 400, 'CONFIRMATION_REQUIRED')
     is(await operate('purge', { confirm: 'DELETE life' }), 200)
     assert.strictEqual(is(await call('GET', '/api/tenants/life'), 200).json['status'], 'purged')
+  })
+
+  it('asks for the permission before it looks at the body', async () => {
+    const viewer = await app.tokens.sign({ sub: await viewerId(), plane: 'global' })
+    const bad = { token: viewer, body: { operation: 7, odd: true } }
+    is(await app.call('POST', '/api/tenants/acme/operations', bad), 403, 'FORBIDDEN')
+    is(await app.call('POST', '/api/tenants/acme/operations', { token: viewer, body: { operation: 'purge', odd: 1 } }), 403, 'FORBIDDEN')
+    is(await call('POST', '/api/tenants/acme/operations', bad.body), 400, 'VALIDATION_FAILED')
+  })
+
+  it('takes names of 150 characters', async () => {
+    is(await call('PATCH', '/api/tenants/acme', { name: 'x'.repeat(150) }), 200)
+    for (const body of [{ name: 'x'.repeat(151) }]) is(await call('PATCH', '/api/tenants/acme', body), 400, 'VALIDATION_FAILED')
+  })
+
+  it('does not find an unknown tenant, before it asks for a confirmation', async () => {
+    is(await call('POST', '/api/tenants/unknown/operations', { operation: 'purge' }), 404, 'TENANT_NOT_FOUND')
   })
 
   it('lists', async () => {

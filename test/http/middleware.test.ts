@@ -176,6 +176,9 @@ describe('http: tenant middleware', function () {
       actor: { plane: 'tenant', id: 'x', label: 'x' },
     }
     assert.strictEqual((await entering({}, stranger)).json['code'], 'TENANT_FORBIDDEN')
+    assert.strictEqual((await entering({ authorize: () => true }, stranger)).json['code'], 'TENANT_FORBIDDEN')
+    for (const answer of [undefined, null, 1, 'yes', {}])
+      assert.strictEqual((await entering({ authorize: () => answer as never })).json['code'], 'TENANT_FORBIDDEN')
   })
 
   it('lets strangers in where it is told to', async () => {

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { assert } from 'chai'
-import { ConflictError, currentActor, currentTenant, em, type Actor, type TenantRef } from 'mikro-tenantkit'
+import { ConflictError, currentActor, currentTenant, em, open, parseKeyRing, type Actor, type TenantRef } from 'mikro-tenantkit'
 import { databaseUrl, dropRolesLike, freshDatabase, query, serverUrl, type TestDatabase } from '../helpers/postgres.ts'
 import { Author, Person, operator, testTenancy, type TestTenancy } from '../helpers/tenancy.ts'
-import { hasDatabase, hasRole, hasSchema, refused, rowOf, tablesOf } from '../tenants/refused.ts'
+import { hasDatabase, hasRole, hasSchema, fieldsOf, refused, rowOf, tablesOf } from '../tenants/refused.ts'
 
 const TENANT_TABLES = ['author', 'book', 'book_tags', 'person', 'tag']
 
@@ -115,6 +115,34 @@ describe('provisioning', () => {
       )
       assert.deepEqual(marks, { database: mark, role: mark })
       assert.equal(await works('d-auto'), 1)
+    })
+
+    it('database/auto: with credentials of its own, everything is made by them and on their server', async () => {
+      const maker = `${kit.prefix}_maker`
+      await query(serverUrl(), `create role "${maker}" superuser login password 'maker'`)
+      const provisioningConnectionString = login(serverUrl(), maker, 'maker').replace('127.0.0.1', 'localhost')
+      await provision({ slug: 'd-maker', name: 'D', isolation: 'database', provisioningConnectionString })
+      const [owner] = await query(serverUrl(), 'select pg_get_userbyid(datdba) as name from pg_database where datname = $1', [
+        named('d-maker'),
+      ])
+      assert.equal(owner?.['name'], maker)
+      const row = (await rowOf(kit, 'd-maker'))!
+      const { keys } = kit.options
+      const ring = parseKeyRing(typeof keys === 'function' ? keys() : keys)
+      const url = open(ring, String(row['connection_string']), { tenantId: String(row['id']), purpose: 'connection_string' })
+      assert.equal(new URL(url).host, new URL(provisioningConnectionString).host)
+      await operate('d-maker', 'migrate')
+      await purge('d-maker')
+      assert.isFalse(await hasDatabase(named('d-maker')))
+    })
+
+    it('database/auto: credentials that were wrong are replaced, and their server with them', async () => {
+      const wrong = login(serverUrl(), `${kit.prefix}_maker`, 'wrong').replace(/:\d+\//, ':1/')
+      const input = { slug: 'd-moved', name: 'D', isolation: 'database', provisioningConnectionString: wrong } as const
+      await refused(provision(input), 'PROVISIONING_FAILED')
+      await kit.asSystem(() => kit.tenancy.updateTenant('d-moved', { provisioningConnectionString: serverUrl() }))
+      assert.equal((await operate('d-moved', 'retry')).tenant.status, 'ready')
+      assert.equal(await works('d-moved'), 1)
     })
 
     it('database/auto: what the role may do', async () => {
@@ -259,6 +287,40 @@ describe('provisioning', () => {
       })
     }
 
+    it('a resource that lost its mark stays on record, and is named', async () => {
+      const name = named('lost-mark')
+      seed = async () => {
+        await query(kit.url, `comment on schema "${name}" is 'mine now'`)
+        throw new Error('the seed is rotten')
+      }
+      const error = await refused(provision({ slug: 'lost-mark', name: 'L', isolation: 'schema' }), 'PROVISIONING_FAILED')
+      assert.equal(error.details?.['step'], 'seed')
+      assert.match(String(error.details?.['leftovers']), new RegExp(`^create: .*schema ${name}$`))
+      assert.isTrue(await hasSchema(kit.url, name))
+      assert.deepEqual((await rowOf(kit, 'lost-mark'))?.['created_resources'], [{ kind: 'schema', name }])
+    })
+
+    it('a weak password or a bad email is refused before anything is made', async () => {
+      const good = { email: 'root@example.test', password: 'a long enough password' }
+      const cases = [
+        [{ ...good, password: 'short' }, 'admin.password'],
+        [{ ...good, password: 'aaaaaaaaaaaa' }, 'admin.password'],
+        [{ ...good, email: 'nobody' }, 'admin.email'],
+      ] as const
+      await provision({ slug: 'admin-later', name: 'A', isolation: 'schema' })
+      await query(kit.url, `update public.tenantkit_tenant set status = 'failed' where slug = 'admin-later'`)
+      for (const [admin, path] of cases) {
+        const refusals = [
+          provision({ slug: 'weak-admin', name: 'W', isolation: 'schema', admin }),
+          operate('admin-later', 'retry', { admin }),
+          operate('admin-later', 'bootstrap_admin', { admin }),
+        ]
+        for (const refusal of refusals) assert.deepEqual(fieldsOf(await refused(refusal, 'VALIDATION_FAILED')), [path])
+      }
+      assert.isUndefined(await rowOf(kit, 'weak-admin'))
+      assert.isTrue(await hasSchema(kit.url, named('admin-later')))
+    })
+
     it("a tenant's first administrator is made once, and an existing user is refused", async () => {
       const admin = { email: 'root@example.test', password: 'a long enough password' }
       assert.equal((await provision({ slug: 'with-admin', name: 'A', isolation: 'schema', admin })).status, 'ready')
@@ -328,6 +390,9 @@ describe('provisioning', () => {
       assert.include(tenant, { status: 'ready', has_provisioning_connection_string: true })
       assert.includeMembers([...(await tablesOf(databaseUrl(name), 'tenant'))], TENANT_TABLES)
       assert.equal(await works('missing-b'), 1)
+      const may = `select exists (select 1 from aclexplode(datacl) where grantee = 0) as everyone, has_database_privilege($2, oid, 'connect') as own
+        from pg_database where datname = $1`
+      assert.deepEqual(await query(serverUrl(), may, [name, user]), [{ everyone: false, own: true }])
       assert.deepEqual((await purge('missing-b')).operation.result, {
         dropped: [
           { kind: 'schema', name: 'tenant' },

@@ -9,14 +9,14 @@ const STATUSES = ['pending', 'provisioning', 'ready', 'suspended', 'failed', 'ar
 type Status = (typeof STATUSES)[number]
 /** Written out once more: the table in the code must not change unseen. */
 const ALLOWED: Readonly<Record<string, readonly Status[]>> = {
-  provision: ['pending', 'failed'],
-  provision_and_migrate: ['pending', 'failed', 'ready'],
-  retry: ['failed'],
+  provision: ['pending', 'provisioning', 'failed'],
+  provision_and_migrate: ['pending', 'provisioning', 'failed', 'ready'],
+  retry: ['provisioning', 'failed'],
   migrate: ['ready', 'suspended'],
   bootstrap_admin: ['ready'],
   suspend: ['ready'],
   resume: ['suspended'],
-  archive: ['ready', 'suspended', 'failed', 'pending'],
+  archive: ['ready', 'suspended', 'failed', 'pending', 'provisioning'],
   restore: ['archived'],
   purge: ['archived', 'purging'],
 }
@@ -149,6 +149,28 @@ describe("a tenant's life", () => {
       }
     })
 
+    it('while it is purged, the credentials to purge it with can be changed, and nothing else', async () => {
+      await fresh('rights', 'database')
+      const update = (change: object) => kit.asSystem(() => kit.tenancy.updateTenant('rights', change))
+      await setStatus('rights', 'purging')
+      await update({ provisioningConnectionString: serverUrl() })
+      await refused(update({ provisioningConnectionString: serverUrl(), name: 'New' }), 'INVALID_STATE')
+      await purge('rights')
+      await refused(update({ provisioningConnectionString: serverUrl() }), 'INVALID_STATE')
+    })
+
+    it('the connection of an auto tenant that is not provisioned cannot be given', async () => {
+      await fresh('not-yet', 'database')
+      for (const status of ['failed', 'pending', 'provisioning'] as const) {
+        await setStatus('not-yet', status)
+        const change = { connectionString: databaseUrl(named('not-yet')) }
+        await refused(
+          kit.asSystem(() => kit.tenancy.updateTenant('not-yet', change)),
+          'VALIDATION_FAILED',
+        )
+      }
+    })
+
     it('unknown operations and tenants', async () => {
       for (const name of ['explode', '', 'archive', 'constructor'])
         assert.equal((await refused(operate('acme', name), 'UNKNOWN_OPERATION')).status, 400)
@@ -178,7 +200,7 @@ describe("a tenant's life", () => {
     }
 
     it('restoring returns to the former status', async () => {
-      for (const status of ['suspended', 'failed', 'pending'] as const) {
+      for (const status of ['suspended', 'failed', 'pending', 'provisioning'] as const) {
         await setStatus('statuses', status)
         await archive('statuses')
         assert.equal((await operate('statuses', 'restore')).tenant.status, status)
@@ -187,7 +209,37 @@ describe("a tenant's life", () => {
     })
   })
 
+  describe('a tenant whose process ended while it was provisioned', () => {
+    for (const isolation of ['schema', 'database'] as const) {
+      it(`${isolation}: is provisioned anew, without what was left behind`, async () => {
+        for (const operation of ['provision', 'retry', 'provision_and_migrate']) {
+          const slug = `dead-${isolation[0]}-${operation.length}`
+          await fresh(slug, isolation)
+          await write(slug)
+          // It ended before it recorded what it had made.
+          await query(kit.url, `update public.tenantkit_tenant set status = 'provisioning', created_resources = '[]' where slug = $1`, [
+            slug,
+          ])
+          assert.equal((await operate(slug, operation)).tenant.status, 'ready')
+          assert.equal(await count(slug), 0)
+        }
+      })
+
+      it(`${isolation}: is archived and purged with all it left behind`, async () => {
+        const slug = `dead-purge-${isolation}`
+        await fresh(slug, isolation)
+        await query(kit.url, `update public.tenantkit_tenant set status = 'provisioning', created_resources = '[]' where slug = $1`, [slug])
+        await archive(slug)
+        await purge(slug)
+        const left = [await hasSchema(kit.url, named(slug)), await hasDatabase(named(slug)), await hasRole(named(slug))]
+        assert.deepEqual(left, [false, false, false])
+      })
+    }
+  })
+
   describe('purge', () => {
+    it('of an unknown tenant is not found, phrase or not', () => refused(operate('nobody', 'purge'), 'TENANT_NOT_FOUND'))
+
     it('needs the phrase and an archived tenant', async () => {
       await fresh('phrase', 'schema')
       for (const confirm of [undefined, '', 'DELETE', 'DELETE acme', 'delete phrase', 'DELETE phrase '])
@@ -222,12 +274,18 @@ describe("a tenant's life", () => {
       assert.deepEqual([await hasDatabase(named('gone-d')), await hasRole(named('gone-d'))], [false, false])
     })
 
-    it('leaves alone, and does not report, what does not bear the mark', async () => {
+    it('leaves alone what does not bear the mark, and says that it stays', async () => {
+      const resource = { kind: 'schema', name: named('unmarked-s') }
       await fresh('unmarked-s', 'schema')
       await query(kit.url, `comment on schema "${named('unmarked-s')}" is 'mine now'`)
       await archive('unmarked-s')
-      assert.deepEqual((await purge('unmarked-s')).operation.result, { dropped: [] })
+      const error = await refused(purge('unmarked-s'), 'PROVISIONING_FAILED')
+      assert.deepEqual(error.details, { step: 'drop', leftovers: [`schema ${resource.name}`] })
       assert.isTrue(await hasSchema(kit.url, named('unmarked-s')))
+      assert.deepInclude(await rowOf(kit, 'unmarked-s'), { status: 'purging', created_resources: [resource] })
+      await query(kit.url, `drop schema "${resource.name}" cascade`)
+      assert.deepEqual((await purge('unmarked-s')).operation.result, { dropped: [] })
+      assert.deepInclude(await rowOf(kit, 'unmarked-s'), { status: 'purged', created_resources: [] })
       await fresh('unmarked-d', 'database')
       await query(serverUrl(), `comment on database "${named('unmarked-d')}" is null`)
       await archive('unmarked-d')
