@@ -92,14 +92,13 @@ for (const name of ['insert', 'insertMany', 'upsert', 'upsertMany'] as const) {
 }
 
 /** MikroORM's own look-up; its type parameters cannot be repeated in an override. */
-const stock = EntityManager.prototype as unknown as { tryCache(...args: unknown[]): unknown }
-const tryCache = stock.tryCache.call.bind(stock.tryCache) as (manager: EntityManager, ...args: unknown[]) => unknown
+const { tryCache } = EntityManager.prototype as unknown as { readonly tryCache: (this: void, ...args: unknown[]) => unknown }
 Object.defineProperty(TenantEntityManager.prototype, 'tryCache', {
   configurable: true,
   writable: true,
   value(this: TenantEntityManager, entityName: unknown, config: unknown, key: unknown, ...rest: unknown[]): unknown {
     const named: unknown = Array.isArray(config) ? [cacheKeyOf(this, String(config[0])), config[1]] : config
-    return tryCache(this, entityName, named, [cacheKeyOf(this, ''), key], ...rest)
+    return Reflect.apply(tryCache, this, [entityName, named, [cacheKeyOf(this, ''), key], ...rest])
   },
 })
 

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { createHash, createHmac } from 'node:crypto'
 import { assert } from 'chai'
 import { withDirectClient } from '../../src/connections/direct.ts'
@@ -43,6 +44,30 @@ describe('lockDownServer', () => {
     assert.deepEqual(await query(serverUrl(), may, [runtime, stranger, control.name]), [{ runtime: true, stranger: false }])
     await control.drop()
     await dropRolesLike(prefix)
+  })
+
+  it('tries again when another control plane changes the same row of the server', async () => {
+    await using database = await freshDatabase('lockdown')
+    const open = async () =>
+      (
+        await query<{ open: boolean }>(
+          serverUrl(),
+          `select datacl is null or exists (select 1 from aclexplode(datacl) a where a.grantee = 0 and a.privilege_type = 'CONNECT') as open
+           from pg_database where datname = $1`,
+          [database.name],
+        )
+      )[0]?.open
+    assert.isTrue(await open())
+    await withDirectClient(serverUrl(), async other => {
+      await other.query('begin')
+      await other.query(`grant temporary on database "${database.name}" to public`)
+      const done = withDirectClient(serverUrl(), client => lockDownServer(client, database.name, []))
+      // Long enough for the revoke to wait on the row that is changed here.
+      await setTimeout(200)
+      await other.query('commit')
+      await done
+    })
+    assert.isFalse(await open())
   })
 })
 
