@@ -43,7 +43,11 @@ export class TenantEntityManager extends EntityManager {
 
   override async begin(options?: Parameters<EntityManager['begin']>[0]): Promise<void> {
     await super.begin(options)
-    tenantDriverOf(this)?.transactions.set(this, this.getTransactionContext())
+    const driver = tenantDriverOf(this)
+    driver?.transactions.set(this, this.getTransactionContext())
+    // The run may have ended while the connection was waited for: its end did not see this transaction.
+    if (driver?.ended === true) driver.end()
+    driver?.assertActive()
   }
 
   override async commit(): Promise<void> {

@@ -173,6 +173,14 @@ describe('a pinned query builder', () => {
           await fork.count(Tag)
         })
       }
+      const late: Promise<string | undefined>[] = []
+      for (let round = 0; round < 6; round++) {
+        await inTenant(slug, () => Promise.resolve(late.push(codeOf(() => em().fork().begin()))))
+      }
+      assert.deepEqual(
+        await Promise.all(late),
+        Array.from({ length: 6 }, () => 'NO_TENANT_CONTEXT'),
+      )
       assert.equal(await inTenant(slug, () => em().count(Tag)), 0)
       await kit.tenancy.ping()
     })
