@@ -2,9 +2,11 @@
 import type { EntityManager } from '@mikro-orm/postgresql'
 import { scopeOf, nameOf } from './classification/classify.ts'
 import { assertPrefix } from './fleet.ts'
+import { TenancyError } from './errors.ts'
 import type { Migrations } from './migrations/migrations.ts'
 import { reasonOf } from './provisioning/steps.ts'
 import type { ResolvedOptions } from './options.ts'
+import type { TenantRoles } from './strategies/tenant-roles.ts'
 import { Tenant } from './tenants/entities.ts'
 
 /** One thing that was looked at. */
@@ -20,6 +22,8 @@ export interface CheckOptions {
   readonly options: ResolvedOptions
   readonly migrations: Migrations
   readonly control: () => EntityManager
+  /** In strict mode. */
+  readonly roles: TenantRoles | undefined
 }
 
 /** Runs every check; one that cannot run is an error with its reason. */
@@ -29,12 +33,18 @@ export async function checkTenancy(context: CheckOptions): Promise<readonly Chec
     ['database', () => database(context)],
     ['shared migrations', () => sharedMigrations(context)],
     ['tenant migrations', () => tenantMigrations(context)],
+    ...(context.options.strict ? [['strict mode', () => strictMode(context)] as const] : []),
   ]
   const findings: CheckFinding[] = []
   for (const [name, check] of checks) {
-    findings.push(await check().catch((error: unknown) => ({ name, ok: false, level: 'error' as const, message: reasonOf(error) })))
+    findings.push(await check().catch((error: unknown) => failed(name, error)))
   }
   return findings
+}
+
+function failed(name: string, error: unknown): CheckFinding {
+  const hint = error instanceof TenancyError ? error.hint : undefined
+  return { name, ok: false, level: 'error', message: reasonOf(error), ...(hint === undefined ? {} : { hint }) }
 }
 
 function entities({ options }: CheckOptions): CheckFinding {
@@ -51,27 +61,14 @@ function entities({ options }: CheckOptions): CheckFinding {
   }
 }
 
-async function database({ control }: CheckOptions): Promise<CheckFinding> {
-  const [row] = (await control().execute('select pg_catalog.current_setting(?) as version, pg_catalog.current_setting(?) as path', [
-    'server_version_num',
-    'search_path',
-  ])) as {
-    version: string
-    path: string
-  }[]
+/** A connection whose search_path is not empty is refused when it is opened. */
+async function database({ control, options }: CheckOptions): Promise<CheckFinding> {
+  const [row] = await control().execute<{ version: string }[]>('select pg_catalog.current_setting(?) as version', ['server_version_num'])
   const version = Number(row!.version)
   if (version < 150_000)
     return { name: 'database', ok: false, level: 'error', message: `PostgreSQL ${version} is too old`, hint: 'Use PostgreSQL 15 or newer.' }
-  if (row!.path.replaceAll('"', '') !== '') {
-    return {
-      name: 'database',
-      ok: false,
-      level: 'error',
-      message: 'the search_path is not empty',
-      hint: "Set it for the role: alter role … in database … set search_path to ''.",
-    }
-  }
-  return { name: 'database', ok: true, level: 'ok', message: `PostgreSQL ${Math.floor(version / 10_000)}, search_path empty` }
+  const whence = options.pooled ? "by the role's setting" : 'from the connection'
+  return { name: 'database', ok: true, level: 'ok', message: `PostgreSQL ${Math.floor(version / 10_000)}, search_path empty ${whence}` }
 }
 
 async function sharedMigrations({ migrations }: CheckOptions): Promise<CheckFinding> {
@@ -111,6 +108,21 @@ async function tenantMigrations({ options, migrations, control }: CheckOptions):
     ok: true,
     level: 'warning',
     message: `${behind.length} of ${rows.length} tenants are behind: ${some}`,
+    hint: 'Run: npx tenantkit migrate',
+  }
+}
+
+async function strictMode({ migrations, roles }: CheckOptions): Promise<CheckFinding> {
+  const shared = await migrations.pending(migrations.sharedTarget())
+  if (shared.some(name => name.startsWith('tenantkit_')))
+    return { name: 'strict mode', ok: true, level: 'warning', message: 'there is no registry yet', hint: 'Run: npx tenantkit migrate' }
+  const missing = (await roles?.missing()) ?? []
+  if (missing.length === 0) return { name: 'strict mode', ok: true, level: 'ok', message: 'every schema tenant has its role' }
+  return {
+    name: 'strict mode',
+    ok: false,
+    level: 'error',
+    message: `${missing.length} tenants have no role and cannot be entered: ${missing.slice(0, 5).join(', ')}`,
     hint: 'Run: npx tenantkit migrate',
   }
 }

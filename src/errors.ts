@@ -19,6 +19,18 @@ export class NoTenantContextError extends TenancyError {
   }
 }
 
+/** The run ended in the middle of its work: its client went away, or its `signal` fired. */
+export class RunAbortedError extends TenancyError {
+  readonly code = 'RUN_ABORTED'
+  readonly status = 499
+  constructor(slug: string, cause?: unknown) {
+    super(`The run or request in tenant ${shown(slug)} was aborted. What it had not committed was rolled back.`, {
+      hint: 'Nothing, if the client went away. To let the work of such requests finish: tenantMiddleware(tenancy, { whenAborted: "finish" }).',
+      cause,
+    })
+  }
+}
+
 /** Nobody acts here: a change would be stored without its author. */
 export class NoActorError extends TenancyError {
   readonly code = 'NO_ACTOR'
@@ -37,8 +49,18 @@ export class CrossTenantEntityError extends TenancyError {
   constructor(
     message: string,
     hint = 'Load the entity again inside the tenant that is active; write shared entities through controlEm().',
+    cause?: unknown,
   ) {
-    super(message, { hint })
+    super(message, { hint, cause })
+  }
+}
+
+/** Raw SQL that strict mode or `tenantSql` does not take. Nothing was sent. */
+export class SqlRefusedError extends TenancyError {
+  readonly code = 'SQL_REFUSED'
+  readonly status = 500
+  constructor(what: string, hint: string) {
+    super(`${what} is not taken here. Nothing was sent to the database.`, { hint })
   }
 }
 
@@ -241,8 +263,12 @@ export class SecretKeyUnknownError extends TenancyError {
 export class PoolExhaustedError extends TenancyError {
   readonly code = 'POOL_EXHAUSTED'
   readonly status = 503
-  constructor(waitedMilliseconds: number, cause?: unknown) {
-    super(`No database connection became free within ${waitedMilliseconds} ms.`, {
+  constructor(
+    waitedMilliseconds: number,
+    cause?: unknown,
+    message = `No database connection became free within ${waitedMilliseconds} ms.`,
+  ) {
+    super(message, {
       hint: 'Try again shortly, or raise the size of the pools.',
       retryAfterSeconds: 2,
       cause,

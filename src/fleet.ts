@@ -1,11 +1,14 @@
 /** Migrating everything: the control plane first, then the tenants, several at a time. */
 import type { EntityManager } from '@mikro-orm/postgresql'
 import { withDirectClient } from './connections/direct.ts'
+import { emptySearchPathOf } from './connections/search-path.ts'
+import { settingsOf } from './connections/settings.ts'
 import { ConfigurationError, TenantNotFoundError, ValidationFailedError } from './errors.ts'
 import type { Migrations } from './migrations/migrations.ts'
 import type { MigrationTarget } from './migrations/runner.ts'
 import type { TenantRegistry } from './provisioning/tenant-registry.ts'
 import { reasonOf } from './provisioning/steps.ts'
+import type { TenantRoles } from './strategies/tenant-roles.ts'
 import { recordOf } from './tenants/directory.ts'
 import { Tenant } from './tenants/entities.ts'
 
@@ -39,6 +42,10 @@ export interface FleetOptions {
   readonly migrations: Migrations
   readonly registry: TenantRegistry
   readonly prefix: string
+  /** The control plane as requests reach it, if that is through a pooler: the role there needs its empty search_path. */
+  readonly pooledUrl: string | undefined
+  /** In strict mode. */
+  readonly roles: TenantRoles | undefined
 }
 
 const DEFAULT_CONCURRENCY = 4
@@ -59,7 +66,7 @@ export class FleetMigration {
     return { shared, tenants: scope === 'shared' ? [] : await this.#tenants(options.tenants, concurrency) }
   }
 
-  /** Two queries, whatever the number of tenants. */
+  /** Two queries, and in strict mode a third, whatever the number of tenants. */
   async pending(): Promise<boolean> {
     const { migrations, control } = this.#options
     if ((await migrations.pending(migrations.sharedTarget())).length > 0) return true
@@ -67,7 +74,8 @@ export class FleetMigration {
     const head = await migrations.head('tenant')
     const behind = { status: { $in: [...MIGRATED] }, schemaVersion: head === undefined ? { $ne: null } : { $ne: head } }
     const behindOrNew = head === undefined ? behind : { $or: [behind, { status: { $in: [...MIGRATED] }, schemaVersion: null }] }
-    return (await control().count(Tenant, behindOrNew as never)) > 0
+    if ((await control().count(Tenant, behindOrNew as never)) > 0) return true
+    return ((await this.#options.roles?.missing()) ?? []).length > 0
   }
 
   async targets(): Promise<readonly MigrationTarget[]> {
@@ -76,13 +84,16 @@ export class FleetMigration {
   }
 
   async #shared(): Promise<readonly string[]> {
-    const { migrations, prefix } = this.#options
+    const { migrations, prefix, pooledUrl, roles } = this.#options
     const target = migrations.sharedTarget()
+    // First of all, for what is read through the pooler afterwards.
+    if (pooledUrl !== undefined) await withDirectClient(target.url, client => emptySearchPathOf(client, settingsOf(pooledUrl).user))
     const names = await migrations.up(target)
     await withDirectClient(target.url, client =>
       client.query(`insert into public.tenantkit_control (key, value) values ('naming.prefix', $1) on conflict (key) do nothing`, [prefix]),
     )
     await assertPrefix(this.#options.control(), prefix)
+    await roles?.updateReaders()
     return names
   }
 

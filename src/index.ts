@@ -1,10 +1,12 @@
 /** The public API of mikro-tenantkit. Importing it loads neither Koa, nor AdminJS, nor the embedded server. */
 export { createTenancy, type Tenancy } from './tenancy.ts'
-export type { OperationOptions, OperationReport, ProvisionInput, RunOptions } from './tenancy-types.ts'
+export type { OperationOptions, OperationReport, ProvisionInput, RunOptions, TenancyStatistics } from './tenancy-types.ts'
 export {
   defineTenancy,
   type AdminInput,
   type DatabaseOptions,
+  type DirectoryOptions,
+  type IsolationOptions,
   type PoolOptions,
   type TenancyHooks,
   type TenancyOptions,
@@ -25,11 +27,14 @@ export {
   type TenancyContext,
   type TenantRef,
 } from './context/context.ts'
+export { handOver, type HandedOver, type HandedOverActor } from './context/hand-over.ts'
+export type { TenantHandle } from './context/tenant-handle.ts'
 export { AUDIT_FIELDS, SOFT_DELETE_FILTER, auditProperties, type AuditField } from './audit/audit-fields.ts'
 export { bothEntity, sharedEntity, tenantEntity, type BothEntity, type ScopedEntity } from './classification/entities.ts'
 export { scopeOf, sharedHalfOf, type ClassificationOptions, type EntityInput } from './classification/classify.ts'
 export type { Plane, Scope } from './classification/scope.ts'
 export { VISIBILITY_FILTER } from './classification/visibility.ts'
+export { tenantSql, type TenantSql, type TenantSqlEntity, type TenantSqlScalar, type TenantSqlValue } from './strategies/tenant-sql.ts'
 export { newId } from './ids.ts'
 export { SharedMigration, TenantMigration } from './migrations/migration.ts'
 export { Tenant, TenantInvitation, TenantSetting, type TenantStatus } from './tenants/entities.ts'
@@ -91,10 +96,12 @@ export {
   PoolExhaustedError,
   RateLimitedError,
   ReservedNameError,
+  RunAbortedError,
   SchemaTakenError,
   SecretKeyUnknownError,
   SecretTamperedError,
   SlugTakenError,
+  SqlRefusedError,
   UnauthenticatedError,
   UnknownOperationError,
   UnsupportedMediaTypeError,

@@ -1,4 +1,5 @@
 /** The options of a tenancy: what the user gives, and what the code uses. */
+import type { EventSubscriber } from '@mikro-orm/postgresql'
 import { classify, type ClassificationOptions, type ClassifiedEntities, type EntityInput } from './classification/classify.ts'
 import type { PoolSettings } from './connections/guarded-connection.ts'
 import type { TenantRef } from './context/context.ts'
@@ -36,6 +37,27 @@ export interface DatabaseOptions {
   readonly directUrl?: string | undefined
   /** A direct URL with the right to create databases and roles. Default: `directUrl`. */
   readonly provisioningUrl?: string | undefined
+  /**
+   * Whether `url` leads through a pooler in transaction mode. Then no start-up parameter is sent, `migrate` empties the search_path of the
+   * role in the database instead, and a connection with another one is refused. Default false.
+   */
+  readonly pooled?: boolean | undefined
+}
+
+/** How hard the line between tenants is. */
+export interface IsolationOptions {
+  /** A PostgreSQL role per schema tenant: SQL that names another tenant's schema is refused by the database too. Default false. */
+  readonly strict?: boolean | undefined
+}
+
+/** How long what is known of tenants is kept in memory. Changes are heard at once over `LISTEN`; these times bound what is not heard. */
+export interface DirectoryOptions {
+  /** How long a tenant is kept, in milliseconds. Default 10000; 0 asks the database each time. */
+  readonly ttlMs?: number
+  /** How long it is kept that a slug is unknown, in milliseconds. Default 1000. */
+  readonly negativeTtlMs?: number
+  /** How many tenants are kept, and how many unknown slugs. Default 10000 of each. */
+  readonly maxEntries?: number
 }
 
 /** Sizes and times of the connection pools. */
@@ -46,6 +68,12 @@ export interface PoolOptions {
   readonly perTenant?: number
   /** Open pools of database tenants at most. Default 50. */
   readonly maxTenants?: number
+  /** Open connections of all database tenants together at most. Default 200. */
+  readonly total?: number
+  /** Open connections to one server at most, the shared pool included. Default 90. */
+  readonly perServer?: number
+  /** Requests that wait for a connection at most; one more is refused at once with `POOL_EXHAUSTED`. Default 1000. */
+  readonly maxWaiting?: number
   /** How long a request waits for a connection, in milliseconds. Default 10000. */
   readonly waitMs?: number
   /** How long an idle connection is kept, in milliseconds. Default 30000. */
@@ -62,6 +90,8 @@ export interface TenancyOptions {
   readonly classification?: ClassificationOptions
   readonly database: DatabaseOptions
   readonly pool?: PoolOptions
+  readonly isolation?: IsolationOptions
+  readonly directory?: DirectoryOptions
   /** The key ring that seals secrets: `<id>:<base64 of 32 bytes>`, comma separated, the first one encrypts. Or a function that gives it. */
   readonly keys: string | (() => string)
   readonly naming?: { readonly prefix?: string }
@@ -70,6 +100,8 @@ export interface TenancyOptions {
     readonly path: string
   }
   readonly hooks?: readonly TenancyHooks[]
+  /** MikroORM's subscribers, called in every tenant and in the control plane, before this framework's own. */
+  readonly subscribers?: readonly EventSubscriber[]
   /** Fills a new tenant; runs inside it, after its first migration, as `system:seed`. */
   seed?(tenant: TenantRef): Promise<void>
   /** Makes a tenant's first administrator; runs inside the tenant. It must refuse a user who exists (`ConflictError`). */
@@ -89,8 +121,10 @@ export interface ResolvedOptions {
   readonly prefix: string
   readonly sharedPool: PoolSettings
   readonly tenantPool: PoolSettings
-  readonly maxTenants: number
-  readonly waitMs: number
+  readonly pool: Required<PoolOptions>
+  readonly pooled: boolean
+  readonly strict: boolean
+  readonly directory: Required<DirectoryOptions>
   readonly hooks: readonly TenancyHooks[]
 }
 
@@ -98,10 +132,15 @@ export const POOL_DEFAULTS = {
   shared: 10,
   perTenant: 4,
   maxTenants: 50,
+  total: 200,
+  perServer: 90,
+  maxWaiting: 1_000,
   waitMs: 10_000,
   idleMs: 30_000,
   maxLifetimeSeconds: 1_800,
 } as const satisfies Required<PoolOptions>
+
+export const DIRECTORY_DEFAULTS = { ttlMs: 10_000, negativeTtlMs: 1_000, maxEntries: 10_000 } as const satisfies Required<DirectoryOptions>
 
 /**
  * Declares a tenancy; the application, the `tenantkit` command and the stock `mikro-orm` command read it from one file.
@@ -124,7 +163,7 @@ export async function resolveOptions(options: TenancyOptions): Promise<ResolvedO
   const entities = classifyOptions(options)
   const keyRing = parseKeyRing(typeof options.keys === 'function' ? options.keys() : options.keys)
   const url = await resolveUrl(options.database)
-  const directUrl = blankToUndefined(options.database.directUrl) ?? url
+  const directUrl = resolveDirectUrl(options.database, url)
   const settings = (max: number): PoolSettings => ({
     max,
     idleTimeoutMillis: pool.idleMs,
@@ -141,8 +180,10 @@ export async function resolveOptions(options: TenancyOptions): Promise<ResolvedO
     prefix,
     sharedPool: settings(pool.shared),
     tenantPool: settings(pool.perTenant),
-    maxTenants: pool.maxTenants,
-    waitMs: pool.waitMs,
+    pool,
+    pooled: options.database.pooled ?? false,
+    strict: options.isolation?.strict ?? false,
+    directory: resolveDirectory(options.directory),
     hooks: options.hooks ?? [],
   })
 }
@@ -155,13 +196,35 @@ export async function resolveUrl(database: DatabaseOptions): Promise<string> {
   return url
 }
 
+function resolveDirectUrl({ directUrl, pooled = false }: DatabaseOptions, url: string): string {
+  const given = blankToUndefined(directUrl)
+  if (given === undefined && pooled)
+    throw new ConfigurationError(
+      ['database.pooled is true, and database.directUrl is not set.'],
+      'Set DATABASE_DIRECT_URL to a URL that leads past the pooler: migrations, locks and listening need a session.',
+    )
+  return given ?? url
+}
+
 function resolvePool(given: PoolOptions = {}): Required<PoolOptions> {
   const pool = { ...POOL_DEFAULTS, ...given }
   const problems = Object.entries(pool)
     .filter(([key, value]) => !Number.isSafeInteger(value) || value < (key === 'maxLifetimeSeconds' || key === 'idleMs' ? 0 : 1))
     .map(([key, value]) => `pool.${key} must be a positive whole number; it is ${String(value)}.`)
+  // The shared pool's are kept free on its server, and a tenant there would only ever wait.
+  if (pool.perServer <= pool.shared)
+    problems.push(`pool.perServer is ${pool.perServer}, and must be more than pool.shared, ${pool.shared}.`)
   if (problems.length > 0) throw new ConfigurationError(problems)
   return pool
+}
+
+function resolveDirectory(given: DirectoryOptions = {}): Required<DirectoryOptions> {
+  const directory = { ...DIRECTORY_DEFAULTS, ...given }
+  const problems = Object.entries(directory)
+    .filter(([key, value]) => !Number.isSafeInteger(value) || value < (key === 'maxEntries' ? 1 : 0))
+    .map(([key, value]) => `directory.${key} must be a positive whole number; it is ${String(value)}.`)
+  if (problems.length > 0) throw new ConfigurationError(problems)
+  return directory
 }
 
 function blankToUndefined(value: string | undefined): string | undefined {

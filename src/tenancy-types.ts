@@ -1,6 +1,9 @@
 /** What the methods of a tenancy take and give. */
+import type { ConnectionRegistryStatistics } from './connections/connection-registry.ts'
 import type { Actor } from './context/context.ts'
 import type { AdminInput } from './options.ts'
+import type { OrmStatistics } from './strategies/runtime-orm.ts'
+import type { DirectoryStatistics } from './tenants/directory.ts'
 import type { TenantInput } from './tenants/input.ts'
 import type { TenantJson } from './tenants/tenant-json.ts'
 
@@ -10,6 +13,18 @@ export interface RunOptions {
   readonly actor?: Actor | undefined
   /** For logs. Default: that of the outer context. */
   readonly requestId?: string | undefined
+  /** Aborts the run when it fires: statements are cancelled, transactions rolled back, the lease is given back. Default: none. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** What is open and in use now, and what happened so far. */
+export interface TenancyStatistics extends OrmStatistics {
+  /** Runs and requests in tenants. */
+  readonly leases: number
+  /** Pools of database tenants. */
+  readonly databases: ConnectionRegistryStatistics
+  /** The tenants that are kept in memory. */
+  readonly directory: DirectoryStatistics
 }
 
 /** What `provision` takes: a tenant's fields, and maybe its first administrator. */

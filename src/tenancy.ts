@@ -1,29 +1,31 @@
 /** The composition root: puts directory, strategies, migrations and registry together, and is all that an application holds. */
-import type { EntityManager } from '@mikro-orm/postgresql'
 import { checkPassword } from './auth/password.ts'
 import { ConnectionRegistry } from './connections/connection-registry.ts'
 import type { GuardedConnection } from './connections/guarded-connection.ts'
-import { currentContext, runInContext, type Actor, type TenantRef } from './context/context.ts'
-import { TenantNotFoundError, UnknownOperationError, ValidationFailedError } from './errors.ts'
+import type { Actor } from './context/context.ts'
+import { parseHandedOver } from './context/hand-over.ts'
+import { tenantHandle, type TenantHandle } from './context/tenant-handle.ts'
+import { TenantNotFoundError, ValidationFailedError } from './errors.ts'
 import { checkTenancy, type CheckFinding } from './check.ts'
 import { FleetMigration, type MigrateOptions, type MigrateReport } from './fleet.ts'
 import { newId } from './ids.ts'
 import { Migrations } from './migrations/migrations.ts'
 import type { MigrationTarget } from './migrations/runner.ts'
 import { isSlug, parseSlug } from './naming.ts'
-import { resolveOptions, type AdminInput, type ResolvedOptions, type TenancyHooks, type TenancyOptions } from './options.ts'
-import { reasonOf } from './provisioning/steps.ts'
+import { Operations, operationOf } from './operations.ts'
+import { resolveOptions, type ResolvedOptions, type TenancyOptions } from './options.ts'
 import { TenantRegistry } from './provisioning/tenant-registry.ts'
+import { Runs } from './runs.ts'
 import { DatabaseStrategy } from './strategies/database-strategy.ts'
 import type { IsolationStrategy } from './strategies/isolation-strategy.ts'
-import { CONTROL_WRITE_PERMISSION } from './strategies/reading-control-driver.ts'
 import { RuntimeOrm } from './strategies/runtime-orm.ts'
 import { SchemaStrategy } from './strategies/schema-strategy.ts'
-import type { HookFailure, OperationOptions, OperationReport, Performed, ProvisionInput, RunOptions } from './tenancy-types.ts'
-import { TenantDirectory, recordOf, type TenantRecord, type TenantRow } from './tenants/directory.ts'
+import { TenantRoles } from './strategies/tenant-roles.ts'
+import type { OperationOptions, OperationReport, ProvisionInput, RunOptions, TenancyStatistics } from './tenancy-types.ts'
+import { TenantDirectory, type TenantRecord } from './tenants/directory.ts'
 import { REGISTRY_ENTITIES } from './tenants/entities.ts'
 import type { TenantChange } from './tenants/input.ts'
-import { OPERATIONS, assertServing, type OperationName } from './tenants/life.ts'
+import { assertServing } from './tenants/life.ts'
 import { listTenants, type TenantPage, type TenantQuery } from './tenants/list.ts'
 import { toTenantJson, type TenantJson } from './tenants/tenant-json.ts'
 
@@ -37,7 +39,8 @@ import { toTenantJson, type TenantJson } from './tenants/tenant-json.ts'
  */
 export async function createTenancy(options: TenancyOptions): Promise<Tenancy> {
   const resolved = await resolveOptions(options)
-  const orm = await RuntimeOrm.create({ entities: resolved.entities, url: resolved.url, pool: resolved.sharedPool })
+  const { entities, url, sharedPool, pooled, pool } = resolved
+  const orm = await RuntimeOrm.create({ entities, url, pool: sharedPool, pooled, limits: pool, subscribers: options.subscribers })
   return new Tenancy(resolved, orm)
 }
 
@@ -50,14 +53,16 @@ export class Tenancy {
   readonly #migrations: Migrations
   readonly #directory: TenantDirectory
   readonly #registry: TenantRegistry
+  readonly #operations: Operations
   readonly #fleet: FleetMigration
-  #leases = 0
+  readonly #roles: TenantRoles | undefined
+  readonly #runs: Runs
 
   /** @internal Use {@link createTenancy}. */
   constructor(options: ResolvedOptions, orm: RuntimeOrm) {
     this.#options = options
     this.#orm = orm
-    this.#connections = new ConnectionRegistry({ max: options.maxTenants, waitMs: options.waitMs })
+    this.#connections = new ConnectionRegistry({ max: options.pool.maxTenants, room: orm.databaseRoom })
     this.#migrations = new Migrations({
       entities: options.entities,
       frameworkEntities: [...REGISTRY_ENTITIES],
@@ -65,9 +70,17 @@ export class Tenancy {
       path: options.given.migrations.path,
       metadata: () => orm.metadata(),
     })
-    this.#directory = new TenantDirectory(() => orm.control())
+    this.#directory = new TenantDirectory({
+      ...options.directory,
+      control: () => orm.control(),
+      directUrl: options.directUrl,
+      // Who cannot ask the control plane now asks it at the next change, or at the next reconnection.
+      changed: slug => void this.#runs?.abortPurged(slug).catch(() => undefined),
+    })
+    const { directUrl, provisioningUrl, prefix } = options
+    this.#roles = options.strict ? new TenantRoles({ orm, prefix, directUrl, provisioningUrl }) : undefined
     this.#strategies = {
-      schema: new SchemaStrategy(orm, options.directUrl),
+      schema: new SchemaStrategy({ orm, directUrl, provisioningUrl, roles: this.#roles }),
       database: new DatabaseStrategy({
         orm,
         keyRing: options.keyRing,
@@ -76,9 +89,11 @@ export class Tenancy {
         provisioningUrl: options.provisioningUrl,
         controlUrl: options.directUrl,
         runtimeUrl: options.url,
+        pooled: options.pooled,
         prefix: options.prefix,
       }),
     }
+    this.#runs = new Runs({ orm, strategies: this.#strategies, pooled: options.pooled, find: slug => this.#directory.find(slug) })
     const { given } = options
     this.#registry = new TenantRegistry({
       control: () => orm.control(),
@@ -89,16 +104,19 @@ export class Tenancy {
       prefix: options.prefix,
       directUrl: options.directUrl,
       tenantServerUrl: options.url,
-      inside: (record, actor, work) => this.#enter(record, work, { actor }),
+      inside: (record, actor, work) => this.#runs.run(record, work, { actor }),
       seed: given.seed && (async tenant => given.seed?.(tenant)),
       checkPassword,
       bootstrapAdmin: given.bootstrapAdmin && (async input => given.bootstrapAdmin?.(input)),
     })
+    this.#operations = new Operations(this.#registry, options.hooks)
     this.#fleet = new FleetMigration({
       control: () => orm.control(),
       migrations: this.#migrations,
       registry: this.#registry,
       prefix: options.prefix,
+      pooledUrl: options.pooled ? options.url : undefined,
+      roles: this.#roles,
     })
   }
 
@@ -109,13 +127,49 @@ export class Tenancy {
    * @example await tenancy.run('acme', async () => em().count(Invoice), { actor })
    */
   async run<T>(slug: string, work: () => Promise<T>, options: RunOptions = {}): Promise<T> {
-    return this.#enter(await this.#directory.enter(slug), work, options)
+    return this.#runs.run(await this.#directory.enter(slug), work, options)
   }
 
   /** The same for a tenant that was found before; its status is checked here again. */
   async runInTenant<T>(tenant: TenantRecord, work: () => Promise<T>, options: RunOptions = {}): Promise<T> {
     assertServing(tenant.ref.slug, tenant.status)
-    return this.#enter(tenant, work, options)
+    return this.#runs.run(tenant, work, options)
+  }
+
+  /**
+   * Holds a tenant open over several runs, with one EntityManager and one lease, until the handle is disposed.
+   *
+   * @throws TENANT_INVALID, TENANT_NOT_FOUND, TENANT_NOT_READY, TENANT_SUSPENDED, TENANT_ARCHIVED, POOL_EXHAUSTED
+   * @example
+   * await using acme = await tenancy.open('acme', { actor })
+   * for (const line of lines) await acme.run(async () => { em().create(Invoice, line); await em().flush() })
+   */
+  async open(slug: string, options: RunOptions = {}): Promise<TenantHandle> {
+    const record = await this.#directory.enter(slug)
+    const unit = await this.#runs.open(record, options)
+    // It may be held for hours: whether the tenant serves, and is the same one still, is looked at again for each run.
+    const stillServes = async () => {
+      const { ref } = await this.#directory.enter(slug)
+      if (ref.id !== record.ref.id) throw new TenantNotFoundError(slug)
+    }
+    return tenantHandle(unit, stillServes)
+  }
+
+  /**
+   * Runs work in the context that `handOver()` gave in another thread, after all checks again: the tenant must exist under its slug with the
+   * same id, and serve. Actor and permissions are taken as they are given: take them from your own threads, never from a client.
+   *
+   * @throws VALIDATION_FAILED, TENANT_NOT_FOUND, TENANT_NOT_READY, TENANT_SUSPENDED, TENANT_ARCHIVED, POOL_EXHAUSTED
+   * @example parentPort.on('message', job => tenancy.runHandedOver(job.context, () => work(job)))
+   */
+  async runHandedOver<T>(handedOver: unknown, work: () => Promise<T>): Promise<T> {
+    const { tenant, actor, requestId } = parseHandedOver(handedOver)
+    const record = await this.#directory.find(tenant.slug)
+    // A slug is free again after purging: the same name may be somebody else by now.
+    if (record === undefined || record.ref.id !== tenant.id) throw new TenantNotFoundError(tenant.slug)
+    assertServing(record.ref.slug, record.status)
+    // Nobody's actor is inherited: the one handed over acts, or none does.
+    return this.#runs.run(record, work, { actor, requestId }, { inherits: false })
   }
 
   /**
@@ -132,8 +186,7 @@ export class Tenancy {
 
   /** Runs work in the control plane as an actor, without a tenant: a request of a global operator. */
   async runAsActor<T>(actor: Actor, work: () => Promise<T>, options: { readonly requestId?: string | undefined } = {}): Promise<T> {
-    const requestId = options.requestId ?? currentContext()?.requestId
-    return runInContext({ tenant: undefined, actor, em: undefined, control: this.#controlFor(actor), requestId }, async () => work())
+    return this.#runs.runAsActor(actor, work, options)
   }
 
   /** The tenant of a slug, whatever its status, or `undefined`. */
@@ -165,7 +218,7 @@ export class Tenancy {
    */
   async provision(input: ProvisionInput): Promise<TenantJson> {
     const row = await this.#registry.create(input)
-    await this.#notify('provisioned', row)
+    await this.#operations.notify('provisioned', row)
     return toTenantJson(row)
   }
 
@@ -177,7 +230,7 @@ export class Tenancy {
   /** Archives a tenant: it is refused to everyone, and all its data is kept. @throws INVALID_STATE */
   async archive(slug: string): Promise<TenantJson> {
     const row = await this.#registry.archive(parseSlug(slug))
-    await this.#notify('archived', row)
+    await this.#operations.notify('archived', row)
     return toTenantJson(row)
   }
 
@@ -187,10 +240,10 @@ export class Tenancy {
    * @throws UNKNOWN_OPERATION, INVALID_STATE, CONFIRMATION_REQUIRED, OPERATION_CONFLICT, PROVISIONING_FAILED
    */
   async operate(slug: string, operation: string, options: OperationOptions = {}): Promise<OperationReport> {
-    if (!(OPERATIONS as readonly string[]).includes(operation)) throw new UnknownOperationError(operation, OPERATIONS)
+    const name = operationOf(operation)
     if (!isSlug(slug)) parseSlug(slug)
     const started = new Date()
-    const { failures, result } = await this.#perform(slug, operation as OperationName, options)
+    const { failures, result } = await this.#operations.perform(slug, name, options)
     const tenant = await this.showTenant(slug)
     const told = failures.length > 0 ? { ...result, hook_failures: failures } : result
     const times = { started_at: started.toISOString(), finished_at: new Date().toISOString() }
@@ -203,7 +256,7 @@ export class Tenancy {
     for (const outcome of report.tenants) {
       if (outcome.status !== 'applied' || outcome.names.length === 0) continue
       const record = await this.#directory.find(outcome.tenant)
-      if (record !== undefined) await this.#call(hook => hook.migrated?.({ tenant: record.ref, migrations: outcome.names }))
+      if (record !== undefined) await this.#operations.call(hook => hook.migrated?.({ tenant: record.ref, migrations: outcome.names }))
     }
     return report
   }
@@ -225,7 +278,7 @@ export class Tenancy {
 
   /** What is wrong or doubtful about this installation; an empty control plane is a warning, not an error. */
   check(): Promise<readonly CheckFinding[]> {
-    return checkTenancy({ options: this.#options, migrations: this.#migrations, control: () => this.#orm.control() })
+    return checkTenancy({ options: this.#options, migrations: this.#migrations, control: () => this.#orm.control(), roles: this.#roles })
   }
 
   /** @throws what the database says when it does not answer */
@@ -233,18 +286,20 @@ export class Tenancy {
     return this.#orm.ping()
   }
 
-  /** What is open and in use now. */
-  stats(): {
-    readonly leases: number
-    readonly shared: { open: number; idle: number; waiting: number }
-    readonly databases: ReturnType<ConnectionRegistry<GuardedConnection>['statistics']>
-  } {
-    return { leases: this.#leases, shared: this.#orm.statistics(), databases: this.#connections.statistics() }
+  /**
+   * What is open and in use now, and what happened so far. `/metrics` shows all of it.
+   *
+   * @example const { shared, connections, servers } = tenancy.stats()
+   */
+  stats(): TenancyStatistics {
+    const [databases, directory] = [this.#connections.statistics(), this.#directory.statistics()]
+    return { leases: this.#runs.leases, ...this.#orm.statistics(), databases, directory }
   }
 
   /** Closes every connection, then what `options.close` closes. */
   async close(): Promise<void> {
     try {
+      await this.#directory.close()
       await this.#migrations.close()
       await this.#connections.close()
       await this.#orm.close()
@@ -253,88 +308,4 @@ export class Tenancy {
       await this.#options.given.close?.()
     }
   }
-
-  async #perform(slug: string, operation: OperationName, options: OperationOptions): Promise<Performed> {
-    switch (operation) {
-      case 'provision':
-      case 'provision_and_migrate':
-      case 'retry': {
-        const { row, applied } = await this.#registry.provision(slug, operation, options.admin)
-        if (applied === undefined) return { failures: await this.#notify('provisioned', row), result: {} }
-        return { failures: await this.#notifyMigrated(row, applied), result: { applied } }
-      }
-      case 'migrate': {
-        const { row, applied } = await this.#registry.migrate(slug)
-        return { failures: await this.#notifyMigrated(row, applied), result: { applied } }
-      }
-      case 'bootstrap_admin':
-        await this.#registry.bootstrapAdmin(slug, required(options.admin))
-        return { failures: [], result: {} }
-      case 'suspend':
-        return { failures: await this.#notify('suspended', await this.#registry.suspend(slug)), result: {} }
-      case 'resume':
-        return { failures: await this.#notify('resumed', await this.#registry.resume(slug)), result: {} }
-      case 'restore':
-        return { failures: await this.#notify('restored', await this.#registry.restore(slug)), result: {} }
-      case 'purge': {
-        const { row, dropped } = await this.#registry.purge(slug, options.confirm)
-        return { failures: await this.#notify('purged', row), result: { dropped } }
-      }
-    }
-  }
-
-  async #enter<T>(record: TenantRecord, work: () => Promise<T>, options: RunOptions): Promise<T> {
-    const outer = currentContext()
-    const actor = options.actor ?? inheritedActor(outer?.actor, outer?.tenant, record.ref)
-    const lease = await this.#strategies[record.ref.isolation].connect(record)
-    this.#leases++
-    try {
-      const requestId = options.requestId ?? outer?.requestId
-      return await runInContext({ tenant: record.ref, actor, em: lease.em, control: this.#controlFor(actor), requestId }, async () =>
-        work(),
-      )
-    } finally {
-      this.#leases--
-      lease.end()
-    }
-  }
-
-  #controlFor(actor: Actor | undefined): (() => EntityManager) | undefined {
-    if (actor === undefined || actor.plane === 'tenant') return undefined
-    const writes = actor.plane === 'system' || actor.permissions?.has(CONTROL_WRITE_PERMISSION) === true
-    return () => (writes ? this.#orm.control() : this.#orm.readingControl())
-  }
-
-  #notify(event: 'provisioned' | 'suspended' | 'resumed' | 'archived' | 'restored' | 'purged', row: TenantRow): Promise<HookFailure[]> {
-    return this.#call(hook => hook[event]?.({ tenant: recordOf(row).ref }))
-  }
-
-  async #notifyMigrated(row: TenantRow, migrations: readonly string[]): Promise<HookFailure[]> {
-    return migrations.length === 0 ? [] : this.#call(hook => hook.migrated?.({ tenant: recordOf(row).ref, migrations }))
-  }
-
-  /** What happened has happened: a hook that throws is told, and the others are called all the same. */
-  async #call(work: (hook: TenancyHooks) => Promise<void> | undefined): Promise<HookFailure[]> {
-    const failures: HookFailure[] = []
-    for (const hook of this.#options.hooks) {
-      try {
-        await work(hook)
-      } catch (error) {
-        const failure = { name: hook.name, message: reasonOf(error) }
-        failures.push(failure)
-        process.emitWarning(`The hook "${failure.name}" failed: ${failure.message}`, { code: 'TENANTKIT_HOOK_FAILED' })
-      }
-    }
-    return failures
-  }
-}
-
-/** A local user acts in the own tenant only; everyone else is still the same one tenant further. */
-function inheritedActor(actor: Actor | undefined, from: TenantRef | undefined, to: TenantRef): Actor | undefined {
-  return actor?.plane === 'tenant' && from?.id !== to.id ? undefined : actor
-}
-
-function required(admin: AdminInput | undefined): AdminInput {
-  if (admin === undefined) throw new ValidationFailedError([{ path: 'admin', message: 'is required' }])
-  return admin
 }

@@ -122,11 +122,14 @@ export class OperationConflictError extends TenancyError {
   }
 }
 
-/** Schema tenants need a PostgreSQL control plane. */
+/** The control plane's role cannot create schemas, so there is no place for a schema tenant. */
 export class SchemaProvisioningUnsupportedError extends TenancyError {
   readonly code = 'SCHEMA_PROVISIONING_UNSUPPORTED'
   readonly status = 400
-  constructor() {
-    super('Schema tenants need a control plane on PostgreSQL.', { hint: 'Use isolation "database", or a PostgreSQL control plane.' })
+  constructor(cause?: unknown) {
+    super('Schemas cannot be created in the control plane: its role has no right to.', {
+      hint: 'grant create on database … to the role of the direct URL, or use isolation "database".',
+      cause,
+    })
   }
 }

@@ -78,7 +78,9 @@ const HOUSE: readonly Room[] = [
     paths: [
       'src/tenancy.ts',
       'src/tenancy-types.ts',
+      'src/operations.ts',
       'src/options.ts',
+      'src/runs.ts',
       'src/fleet.ts',
       'src/check.ts',
       'src/mikro-orm-configs.ts',

@@ -9,7 +9,7 @@ import * as embedded from 'mikro-tenantkit/embedded'
 import * as koa from 'mikro-tenantkit/koa'
 import * as testing from 'mikro-tenantkit/testing'
 import { THROTTLE_DEFAULTS } from '../src/auth/throttle.ts'
-import { POOL_DEFAULTS } from '../src/options.ts'
+import { DIRECTORY_DEFAULTS, POOL_DEFAULTS } from '../src/options.ts'
 import { Tenancy } from '../src/tenancy.ts'
 import { ROOT, anchorsOf, fileOf, linksOf, markersOf, membersOf, plain, readPages, tableOf, wordsOf, type Page } from './helpers/docs.ts'
 import { freshDatabase } from './helpers/postgres.ts'
@@ -109,11 +109,12 @@ describe('the documentation', () => {
   })
 
   it('names the guard and the test of every promise', () => {
-    const [promises = ''] = page('isolation').text.split('## Promises\n')[1]!.split('\n## ')
-    for (const promise of promises.trim().split('\n\n')) {
-      if (!promise.startsWith('**')) continue
-      assert.match(promise, /Guard:\s+`src\//, promise)
-      assert.match(promise, /Tests?:\s+`test\//, promise)
+    const promises = tableOf(page('isolation'), 'promises')
+    assert.isAtLeast(promises.length, 15)
+    for (const [promise = '', guard = '', tests = ''] of promises) {
+      assert.match(promise, /^\*\*/)
+      assert.match(guard, /^`(src|test)\//, promise)
+      assert.match(tests, /^`test\//, promise)
     }
   })
 
@@ -133,6 +134,7 @@ describe('the documentation', () => {
       Object.fromEntries(tableOf(page('configuration'), marker).map(([option = '', , value = '']) => [plain(option), plain(value)]))
     const texts = (defaults: object) => Object.fromEntries(Object.entries(defaults).map(([key, value]) => [key, String(value)]))
     assert.deepEqual(defaultsOf('options PoolOptions'), texts(POOL_DEFAULTS))
+    assert.deepEqual(defaultsOf('options DirectoryOptions'), texts(DIRECTORY_DEFAULTS))
     assert.deepInclude(defaultsOf('options ThrottleOptions'), texts(THROTTLE_DEFAULTS))
   })
 

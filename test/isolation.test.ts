@@ -26,12 +26,13 @@
  * | `GuardedConnection`, 42P01 | raw SQL and Kysely on unqualified names find no table |
  * | `SoftDeleteSubscriber.afterFlush` | strategies/shared: fills the audit columns, and deletes softly |
  */
-import { createRequire } from 'node:module'
 import { assert } from 'chai'
 import { controlEm, currentTenant, em, newId } from 'mikro-tenantkit'
 import type { Actor } from 'mikro-tenantkit'
 import { Author, Book, Country, Notice, Person, Tag, ada, operator, testTenancy, twoTenants, type TestTenancy } from './helpers/tenancy.ts'
+import { itWithTwoConnections } from './helpers/pooler.ts'
 import { databaseUrl, query } from './helpers/postgres.ts'
+import { sentDuring as spy } from './helpers/spy.ts'
 
 type Manager = ReturnType<typeof em>
 type Step = readonly [name: string, work: () => unknown]
@@ -44,9 +45,6 @@ const eachPair = [
   ['globex', 'acme'],
   ['globex', 'hooli'],
 ] as const
-
-/** The client that MikroORM uses; it may be another copy than this package's own. */
-const { Client } = createRequire(import.meta.resolve('@mikro-orm/postgresql'))('pg') as { Client: { prototype: object } }
 
 /** What the ORM fills in a flush and not in a native insert. */
 const stamps = () => ({ createdAt: new Date(), createdBy: 'test', updatedAt: new Date(), updatedBy: 'test' })
@@ -67,14 +65,25 @@ async function rowsOf(slug: string, table: string): Promise<Record<string, unkno
   return query(url, `select * from "${schema}"."${table}" order by 1`)
 }
 
-/** All that stands in the tenants' tables and the shared ones. */
+/** All that stands in the tenants' tables and the shared ones, as text: one connection for each database. */
 async function everything(): Promise<unknown> {
   const tables = ['author', 'book', 'tag', 'book_tags', 'person']
-  const tenants = await Promise.all(everyTenant.map(slug => Promise.all(tables.map(table => rowsOf(slug, table)))))
-  const shared = await Promise.all(
-    ['country', 'notice', 'person'].map(table => query(kit.url, `select * from public."${table}" order by 1`)),
+  const places = everyTenant.flatMap(slug => tables.map(table => ({ ...placeOf(slug), table })))
+  const shared = ['country', 'notice', 'person'].map(table => ({ url: kit.url, schema: 'public', table }))
+  const byDatabase = Map.groupBy([...places, ...shared], ({ url }) => url)
+  return Promise.all(
+    [...byDatabase].map(([url, all]) =>
+      query(
+        url,
+        all
+          .map(
+            ({ schema, table }) =>
+              `select '${schema}.${table}' as name, array(select t::text from "${schema}"."${table}" t order by 1) as rows`,
+          )
+          .join(' union all '),
+      ),
+    ),
   )
-  return [tenants, shared]
 }
 
 /** The code of the error that the work ends with. */
@@ -88,21 +97,7 @@ async function codeOf(work: () => unknown): Promise<string> {
 }
 
 /** What PostgreSQL was sent while the work ran. */
-async function sentDuring(work: () => Promise<unknown>): Promise<string[]> {
-  const sent: string[] = []
-  const prototype = Client.prototype as unknown as { query: (...args: unknown[]) => unknown }
-  const original = prototype.query
-  prototype.query = function (this: unknown, ...args: unknown[]) {
-    sent.push(typeof args[0] === 'string' ? args[0] : String((args[0] as { text?: string }).text))
-    return original.apply(this, args)
-  }
-  try {
-    await work()
-  } finally {
-    prototype.query = original
-  }
-  return sent
-}
+const sentDuring = async (work: () => Promise<unknown>) => (await spy(work)).map(({ text }) => text)
 
 /** Every step is refused with the code, and nothing is sent to PostgreSQL. */
 async function assertAllRefused(code: string, steps: readonly Step[], mayAsk = false): Promise<void> {
@@ -468,7 +463,7 @@ describe('isolation', function () {
         assert.deepEqual(await everything(), before)
       })
 
-      it('controlEm() inherits neither the tenant nor its transaction', async () => {
+      itWithTwoConnections('controlEm() inherits neither the tenant nor its transaction', async () => {
         await inTenant(
           own,
           async () => {
@@ -534,7 +529,7 @@ describe('isolation', function () {
         })
       })
 
-      it('shared entities are read from the control plane inside a transaction too', async () => {
+      itWithTwoConnections('shared entities are read from the control plane inside a transaction too', async () => {
         await inTenant(own, async () => {
           await em().transactional(async manager => {
             const [guin] = await manager.find(Author, {}, { populate: ['country'] })
@@ -551,7 +546,7 @@ describe('isolation', function () {
         })
       })
 
-      it('a transaction is not joined by a nested run in the same or another tenant', async () => {
+      itWithTwoConnections('a transaction is not joined by a nested run in the same or another tenant', async () => {
         await inTenant(own, () =>
           em().transactional(async () => {
             for (const slug of [own, twin]) {

@@ -1,7 +1,7 @@
 import { defineEntity, p } from '@mikro-orm/postgresql'
 import { assert } from 'chai'
 import { createTenancy, defineTenancy, generateKey, type TenancyOptions } from 'mikro-tenantkit'
-import { POOL_DEFAULTS, resolveOptions, resolveUrl } from '../src/options.ts'
+import { resolveOptions, resolveUrl } from '../src/options.ts'
 import { entities } from './helpers/tenancy.ts'
 import { refused } from './tenants/refused.ts'
 
@@ -15,7 +15,7 @@ describe('options', () => {
     assert.isTrue(Object.isFrozen(given))
     const resolved = await resolveOptions(given)
     assert.isTrue(Object.isFrozen(resolved))
-    assert.include(resolved, { url: URL, directUrl: URL, provisioningUrl: URL, prefix: 'tenant', maxTenants: POOL_DEFAULTS.maxTenants })
+    assert.include(resolved, { url: URL, directUrl: URL, provisioningUrl: URL, prefix: 'tenant', strict: false, pooled: false })
     assert.deepEqual(resolved.sharedPool, {
       max: 10,
       idleTimeoutMillis: 30_000,
@@ -83,7 +83,7 @@ describe('options', () => {
   it('connect nowhere until it is needed, and close what they started', async () => {
     let closed = 0
     const tenancy = await createTenancy(options({ close: () => Promise.resolve(void closed++) }))
-    assert.deepEqual(tenancy.stats().shared, { open: 0, idle: 0, waiting: 0 })
+    assert.deepInclude(tenancy.stats().shared, { open: 0, idle: 0, waiting: 0 })
     await tenancy.close()
     assert.equal(closed, 1)
   })

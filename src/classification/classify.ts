@@ -122,12 +122,12 @@ export function refuseWrongRelations(storage: MetadataStorage): void {
 }
 
 function relationsToTenants(meta: EntityMetadata): string[] {
-  return meta.relations
-    .filter(property => property.targetMeta !== undefined && planeOf(property.targetMeta) === 'tenant')
-    .map(
-      property =>
-        `${meta.className}.${property.name}: a shared entity must not refer to the tenant entity ${property.targetMeta!.className}.`,
-    )
+  return meta.relations.flatMap(property =>
+    // A polymorphic relation has several targets, and the first of them is the one that is named.
+    (property.polymorphTargets ?? (property.targetMeta === undefined ? [] : [property.targetMeta]))
+      .filter(target => planeOf(target) === 'tenant')
+      .map(target => `${meta.className}.${property.name}: a shared entity must not refer to the tenant entity ${target.className}.`),
+  )
 }
 
 function configuredScopes(options: ClassificationOptions, problems: string[]): Map<AnyEntity, Scope> {

@@ -1,25 +1,37 @@
 /**
- * Connections to databases of tenants, by key: opened once however many ask at the same time, counted while in use, and closed when idle
- * and too many. It knows keys, not tenants.
+ * Pools of connections to databases of tenants, by key: opened once however many ask at the same time, counted while in use, and closed
+ * when idle and too many. It knows keys, not tenants.
+ *
+ * Whoever finds no slot waits, and is served in the order of coming. Those who want a pool that is open go in at once; but when somebody has
+ * waited long for a slot, the pools in use are closed to newcomers one by one, so that busy ones cannot keep all slots for ever.
  */
-import { ConnectionClosedError, PoolExhaustedError } from '../errors.ts'
+import { ConnectionClosedError } from '../errors.ts'
+import type { Place, WaitingRoom } from './waiting-room.ts'
 
 /** What the registry keeps: anything that can be closed. */
 export interface Closable {
   close(force?: boolean): Promise<void>
 }
 
-/** A connection in use; it is not closed before it is released. */
+/** A pool in use; it is not closed before it is released. */
 export interface ConnectionLease<T> {
   readonly connection: T
   release(): void
 }
 
 export interface ConnectionRegistryOptions {
-  /** How many connections may be open at once. */
+  /** How many pools may be open at once. */
   readonly max: number
-  /** How long a request waits for a slot when all are in use, in milliseconds, before `POOL_EXHAUSTED`. */
-  readonly waitMs: number
+  /** Where those wait who find no slot. */
+  readonly room: WaitingRoom
+}
+
+/** Who asks, besides what for. */
+export interface Asker {
+  /** Whether the asker holds a lease of this key already: it would wait for itself. Default false. */
+  readonly holds?: boolean
+  /** Asked for a signal if there is a wait for it. */
+  readonly giveUp?: (() => AbortSignal | undefined) | undefined
 }
 
 export interface ConnectionRegistryStatistics {
@@ -32,19 +44,32 @@ export interface ConnectionRegistryStatistics {
 
 interface Entry<T> {
   readonly key: string
-  /** Changes when the credentials do: another version is another connection. */
+  /** Changes when the credentials do: another version is another pool. */
   readonly version: string
   readonly connection: Promise<T>
   leases: number
   retired: boolean
+  /** Whether newcomers wait, so that it becomes idle. */
+  draining: boolean
 }
+
+interface Waiter<T> {
+  readonly key: string
+  readonly version: string
+  readonly open: () => Promise<T>
+  readonly place: Place<Entry<T>>
+}
+
+/** The part of the waiting time after which pools in use are closed to newcomers. */
+const PATIENCE = 1 / 8
 
 export class ConnectionRegistry<T extends Closable> {
   readonly #options: ConnectionRegistryOptions
   /** In order of use: the first is the one unused longest. */
   readonly #entries = new Map<string, Entry<T>>()
   readonly #retired = new Set<Entry<T>>()
-  readonly #waiting: (() => void)[] = []
+  /** In order of coming. */
+  readonly #waiting = new Set<Waiter<T>>()
   #closed = false
   #opened = 0
   #evicted = 0
@@ -54,26 +79,29 @@ export class ConnectionRegistry<T extends Closable> {
   }
 
   /**
-   * A lease on the connection of a key, opened if need be.
+   * A lease on the pool of a key, opened if need be.
    *
    * @throws POOL_EXHAUSTED, CONNECTION_CLOSED, and what `open` throws
    */
-  async acquire(key: string, version: string, open: () => Promise<T>): Promise<ConnectionLease<T>> {
-    const deadline = Date.now() + this.#options.waitMs
-    for (;;) {
-      if (this.#closed) throw new ConnectionClosedError(key)
-      const existing = this.#entries.get(key)
-      if (existing !== undefined && existing.version === version) return this.#lease(existing)
-      if (existing !== undefined) this.#retire(existing)
-      if (this.#makeRoom()) return this.#lease(this.#open(key, version, open))
-      await this.#slot(deadline)
-    }
+  async acquire(key: string, version: string, open: () => Promise<T>, asker: Asker = {}): Promise<ConnectionLease<T>> {
+    if (this.#closed) throw new ConnectionClosedError(key)
+    return leaseOf(
+      this.#enter(key, version, open, asker.holds === true) ?? (await this.#wait(key, version, open, asker.giveUp?.())),
+      entry => this.#release(entry),
+    )
   }
 
-  /** Takes a key out: its connection is closed when its last lease ends, and nobody gets it any more. */
+  /** The version of a key that is in force. */
+  version(key: string): string | undefined {
+    return this.#entries.get(key)?.version
+  }
+
+  /** Takes a key out: its pool is closed when its last lease ends, and nobody gets it any more. */
   invalidate(key: string): void {
     const entry = this.#entries.get(key)
-    if (entry !== undefined) this.#retire(entry)
+    if (entry === undefined) return
+    this.#retire(entry)
+    this.#serve()
   }
 
   statistics(): ConnectionRegistryStatistics {
@@ -82,7 +110,7 @@ export class ConnectionRegistry<T extends Closable> {
     return {
       open: this.#entries.size + this.#retired.size,
       inUse,
-      waiting: this.#waiting.length,
+      waiting: this.#waiting.size,
       opened: this.#opened,
       evicted: this.#evicted,
     }
@@ -94,44 +122,104 @@ export class ConnectionRegistry<T extends Closable> {
     const entries = [...this.#entries.values(), ...this.#retired]
     this.#entries.clear()
     this.#retired.clear()
-    this.#waiting.splice(0).forEach(wake => wake())
+    for (const { place, key } of this.#waiting) place.refuse(new ConnectionClosedError(key))
+    this.#waiting.clear()
     await Promise.all(entries.map(entry => closeQuietly(entry)))
+  }
+
+  /** The pool of a key with one lease more, if it is open or there is room for it; nobody overtakes who waits for room. */
+  #enter(key: string, version: string, open: () => Promise<T>, holds: boolean): Entry<T> | undefined {
+    const entry = this.#entries.get(key)
+    if (entry !== undefined && entry.version !== version) this.#retire(entry)
+    else if (entry !== undefined) {
+      this.#drain()
+      return entry.draining && !holds ? undefined : this.#use(entry)
+    }
+    return this.#waiting.size === 0 && this.#makeRoom() ? this.#use(this.#open(key, version, open)) : undefined
+  }
+
+  #wait(key: string, version: string, open: () => Promise<T>, signal: AbortSignal | undefined): Promise<Entry<T>> {
+    const place: Place<Entry<T>> = this.#options.room.enter<Entry<T>>(() => {
+      this.#waiting.delete(waiter)
+      this.#serve()
+    }, signal)
+    const waiter: Waiter<T> = { key, version, open, place }
+    this.#waiting.add(waiter)
+    this.#serve()
+    return place.served
+  }
+
+  /** Lets in whoever can be, in the order of coming; who comes later for a pool that is open goes in too. */
+  #serve(): void {
+    this.#undrain()
+    let full = false
+    for (const waiter of this.#waiting) {
+      const { key, version, place } = waiter
+      const current = this.#entries.get(key)
+      if (current !== undefined && current.version !== version) this.#retire(current)
+      let entry = this.#entries.get(key)
+      if (entry === undefined || entry.draining) {
+        full ||= !this.#makeRoom()
+        if (full) continue
+        // With room for one more nothing has to drain for this one, unless it was closed just now.
+        entry = this.#entries.get(key) ?? this.#open(key, version, waiter.open)
+      }
+      this.#waiting.delete(waiter)
+      place.serve(this.#use(entry))
+    }
+    this.#undrain()
+  }
+
+  /** Opens all pools to newcomers again when nobody waits for a slot. */
+  #undrain(): void {
+    for (const { key } of this.#waiting) if (!this.#entries.has(key)) return
+    for (const entry of this.#entries.values()) entry.draining = false
+  }
+
+  /** Closes as many pools to newcomers as there are some who wait long for a slot. */
+  #drain(): void {
+    if (this.#waiting.size === 0) return
+    const before = performance.now() - this.#options.room.waitMs * PATIENCE
+    let impatient = 0
+    for (const { place, key } of this.#waiting) {
+      if (place.since >= before) break
+      if (!this.#entries.has(key)) impatient++
+    }
+    if (impatient === 0) return
+    for (const entry of this.#entries.values()) if (entry.draining) impatient--
+    for (const entry of this.#entries.values()) {
+      if (impatient <= 0) return
+      if (entry.draining) continue
+      entry.draining = true
+      impatient--
+    }
   }
 
   #open(key: string, version: string, open: () => Promise<T>): Entry<T> {
     this.#opened++
-    const entry: Entry<T> = { key, version, connection: open(), leases: 0, retired: false }
+    const entry: Entry<T> = { key, version, connection: open(), leases: 0, retired: false, draining: false }
     this.#entries.set(key, entry)
     // A failed opening must not stay: the next one tries again.
     entry.connection.catch(() => {
       if (this.#entries.get(key) === entry) this.#entries.delete(key)
       this.#retired.delete(entry)
-      this.#wake()
+      this.#serve()
     })
     return entry
   }
 
   /** The lease is counted before anything is awaited, so that a new entry cannot evict itself. */
-  async #lease(entry: Entry<T>): Promise<ConnectionLease<T>> {
+  #use(entry: Entry<T>): Entry<T> {
     entry.leases++
-    if (!entry.retired) {
-      this.#entries.delete(entry.key)
-      this.#entries.set(entry.key, entry)
-    }
-    let released = false
-    const release = () => {
-      if (released) return
-      released = true
-      entry.leases--
-      if (entry.leases === 0 && entry.retired) this.#discard(entry)
-      this.#wake()
-    }
-    try {
-      return { connection: await entry.connection, release }
-    } catch (error) {
-      release()
-      throw error
-    }
+    this.#entries.delete(entry.key)
+    this.#entries.set(entry.key, entry)
+    return entry
+  }
+
+  #release(entry: Entry<T>): void {
+    entry.leases--
+    if (entry.leases === 0 && entry.retired) this.#discard(entry)
+    if (this.#waiting.size > 0) this.#serve()
   }
 
   #makeRoom(): boolean {
@@ -155,30 +243,25 @@ export class ConnectionRegistry<T extends Closable> {
     this.#retired.delete(entry)
     void closeQuietly(entry)
   }
+}
 
-  /** Everyone looks again, in order: one of them may take the slot, and others find the key that it opened. */
-  #wake(): void {
-    this.#waiting.splice(0).forEach(wake => wake())
+/** What is given back counts once, however often it is given back. */
+async function leaseOf<T>(entry: Entry<T>, giveBack: (entry: Entry<T>) => void): Promise<ConnectionLease<T>> {
+  let released = false
+  const release = (): void => {
+    if (released) return
+    released = true
+    giveBack(entry)
   }
-
-  async #slot(deadline: number): Promise<void> {
-    const left = deadline - Date.now()
-    if (left <= 0) throw new PoolExhaustedError(this.#options.waitMs)
-    await new Promise<void>((resolve, reject) => {
-      const wake = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-      const timer = setTimeout(() => {
-        this.#waiting.splice(this.#waiting.indexOf(wake), 1)
-        reject(new PoolExhaustedError(this.#options.waitMs))
-      }, left)
-      this.#waiting.push(wake)
-    })
+  try {
+    return { connection: await entry.connection, release }
+  } catch (error) {
+    release()
+    throw error
   }
 }
 
 async function closeQuietly<T extends Closable>(entry: Entry<T>): Promise<void> {
-  // A connection that never opened, or breaks while it closes, leaves nothing to close.
+  // A pool that never opened, or breaks while it closes, leaves nothing to close.
   await entry.connection.then(connection => connection.close(true)).catch(() => undefined)
 }

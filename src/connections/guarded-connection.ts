@@ -7,7 +7,11 @@
  */
 import type { Configuration } from '@mikro-orm/postgresql'
 import { ConnectionClosedError, NoTenantContextError, PoolExhaustedError, TenancyError } from '../errors.ts'
+import type { ConnectionBudget } from './connection-budget.ts'
+import { governPool, type GovernablePool, type GovernedPool } from './governed-pool.ts'
 import { BaseConnection, type ConnectionSettings } from './internals.ts'
+import type { AccountOptions } from './pool-account.ts'
+import { refusedStartUp } from './search-path.ts'
 
 /** The schema that tenant tables resolve to where no tenant is active. It exists nowhere and cannot be created by this framework. */
 export const NO_TENANT_SCHEMA = '__no_tenant__'
@@ -22,17 +26,9 @@ export interface PoolSettings {
   readonly maxLifetimeSeconds: number
 }
 
-/** What is known of one pool. */
-export interface PoolStatistics {
-  readonly open: number
-  readonly idle: number
-  readonly waiting: number
-}
-
-interface PoolCounts {
-  readonly totalCount: number
-  readonly idleCount: number
-  readonly waitingCount: number
+/** What puts a pool under a budget; the server and the size are the pool's own. */
+export interface Governance extends Omit<AccountOptions, 'server' | 'max'> {
+  readonly budget: ConnectionBudget
 }
 
 /** The part of a Kysely driver that is guarded; its methods are replaced in place because its state is private. */
@@ -52,14 +48,20 @@ const guarded = new WeakSet<object>()
 export class GuardedConnection extends BaseConnection {
   readonly #key: string
   readonly #waitMilliseconds: number
+  readonly #server: string
+  readonly #max: number
   #closed = false
-  #pool: PoolCounts | undefined
+  #governance: Governance | undefined
+  #governed: GovernedPool | undefined
+  #driver: KyselyDriver | undefined
 
   constructor(config: Configuration, options?: ConnectionSettings, type?: 'read' | 'write') {
     super(config, options, type)
     const settings = (this.options.driverOptions ?? this.config.get('driverOptions')) as Partial<PoolSettings> | undefined
     this.#key = this.options.name ?? this.options.dbName ?? 'control plane'
     this.#waitMilliseconds = settings?.connectionTimeoutMillis ?? 0
+    this.#server = `${this.options.host ?? 'localhost'}:${this.options.port ?? 5432}`
+    this.#max = settings?.max ?? 10
   }
 
   /** Whether it was closed; it stays so. */
@@ -67,9 +69,9 @@ export class GuardedConnection extends BaseConnection {
     return this.#closed
   }
 
-  /** What is known of its pool. */
-  statistics(): PoolStatistics {
-    return { open: this.#pool?.totalCount ?? 0, idle: this.#pool?.idleCount ?? 0, waiting: this.#pool?.waitingCount ?? 0 }
+  /** Puts its pool under a budget; before its first use. */
+  govern(governance: Governance): void {
+    this.#governance = governance
   }
 
   /** @throws CONNECTION_CLOSED */
@@ -84,8 +86,15 @@ export class GuardedConnection extends BaseConnection {
     return super.getClient()
   }
 
+  /** What its Kysely is driven by, for one that is another's view of the same pool. @throws CONNECTION_CLOSED */
+  kyselyDriver(): KyselyDriver {
+    this.getClient()
+    return this.#driver!
+  }
+
   override async close(force?: boolean): Promise<void> {
     this.#closed = true
+    this.#governed?.close()
     await super.close(force)
   }
 
@@ -109,13 +118,13 @@ export class GuardedConnection extends BaseConnection {
     const dialect = super.createKyselyDialect({
       ...rest,
       onPoolCreated: (pool: unknown) => {
-        this.#pool = pool as PoolCounts
+        this.#governed = this.#governance && this.#govern(pool as GovernablePool, this.#governance)
         onPoolCreated?.(pool)
       },
     })
     const target = dialect as KyselyDialect
     const createDriver = target.createDriver.bind(target)
-    target.createDriver = () => this.#guardDriver(createDriver())
+    target.createDriver = () => (this.#driver = this.#guardDriver(createDriver()))
     return dialect
   }
 
@@ -127,13 +136,21 @@ export class GuardedConnection extends BaseConnection {
     const acquire = driver.acquireConnection.bind(driver)
     driver.acquireConnection = async (...args) => {
       this.#assertOpen()
-      const connection = await acquire(...args).catch((error: unknown) => {
+      const signal = (args[0] as { signal?: AbortSignal } | undefined)?.signal
+      const asked = this.#governed === undefined ? acquire(...args) : this.#governed.withSignal(signal, () => acquire(...args))
+      const connection = await asked.catch((error: unknown) => {
+        // Whoever gave up has an answer already, and Kysely would print what comes after it.
+        if (signal?.aborted === true) return new Promise<never>(() => undefined)
         throw this.#translate(error)
       })
       if (!guarded.has(connection)) this.#guardQueries(connection)
       return connection
     }
     return driver
+  }
+
+  #govern(pool: GovernablePool, { budget, ...share }: Governance): GovernedPool {
+    return governPool(pool, budget, { ...share, server: this.#server, max: this.#max })
   }
 
   #guardQueries(connection: KyselyConnection): void {
@@ -168,7 +185,7 @@ export class GuardedConnection extends BaseConnection {
         error,
       )
     }
-    return error instanceof Error ? error : new Error(String(error))
+    return refusedStartUp(error) ?? (error instanceof Error ? error : new Error(String(error)))
   }
 }
 

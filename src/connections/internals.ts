@@ -4,7 +4,7 @@
  * Some are private or internal in the published typings. They are named in this one file, so that an upgrade has one place to look at;
  * `test/connections/internals.test.ts` fails when one of them is gone.
  */
-import { PostgreSqlConnection, type Configuration, type EntityManager, type EntityMetadata } from '@mikro-orm/postgresql'
+import { PostgreSqlConnection, QueryBuilder, type Configuration, type EntityManager, type EntityMetadata } from '@mikro-orm/postgresql'
 import { AbstractSqlDriver } from '@mikro-orm/sql'
 
 /** What a connection is configured by. */
@@ -27,11 +27,35 @@ export interface ConnectionInternals {
   getClient(): unknown
   prepareQuery(query: unknown, params?: readonly unknown[]): { query: string }
   executeDump(dump: string): Promise<void>
-  rollback(transaction: unknown): Promise<void>
+  begin(options?: TransactionalOptions): Promise<object>
+  commit(transaction: unknown, ...rest: unknown[]): Promise<void>
+  rollback(transaction: unknown, ...rest: unknown[]): Promise<void>
+  transactional<T>(work: (transaction: object) => Promise<T>, options?: TransactionalOptions): Promise<T>
   execute(query: unknown, params?: readonly unknown[], method?: 'all' | 'get' | 'run', transaction?: unknown): Promise<unknown>
+  stream(query: unknown, params?: readonly unknown[], transaction?: unknown, ...rest: unknown[]): AsyncIterableIterator<unknown>
+  callRoutine(routine: unknown, args?: unknown, transaction?: unknown): Promise<unknown>
+  checkConnection(): Promise<unknown>
+  isConnected(): Promise<boolean>
+  getPlatform(): unknown
   createKyselyDialect(overrides: Record<string, unknown>): object
   setMetadata(metadata: unknown): void
   setPlatform(platform: unknown): void
+}
+
+/** The options of a transaction, as far as they are read here. */
+export interface TransactionalOptions {
+  /** The transaction that this one is a savepoint of. */
+  readonly ctx?: unknown
+}
+
+/** A driver of Kysely. */
+export interface KyselyDriver {
+  acquireConnection(...args: unknown[]): Promise<unknown>
+}
+
+/** A connection that hands out what its Kysely is driven by. */
+export interface DrivenConnection extends ConnectionInternals {
+  kyselyDriver(): KyselyDriver
 }
 
 export const BaseConnection = PostgreSqlConnection as unknown as new (
@@ -64,8 +88,20 @@ export interface QueryBuilderInternals {
   insert(...args: unknown[]): unknown
   update(...args: unknown[]): unknown
   delete(...args: unknown[]): unknown
+  unsetFlag(flag: unknown): unknown
   truncate(...args: unknown[]): unknown
 }
+
+export const BaseQueryBuilder = QueryBuilder as unknown as new (
+  entityName: unknown,
+  metadata: unknown,
+  driver: unknown,
+  transaction?: unknown,
+  alias?: string,
+  type?: 'read' | 'write',
+  em?: unknown,
+  loggerContext?: unknown,
+) => QueryBuilderInternals
 
 /** The options that MikroORM hands to its driver, as far as they are read here. */
 export interface DriverOptions extends SchemaOptions {
@@ -91,6 +127,7 @@ export interface DriverInternals {
     alias?: string,
     em?: unknown,
   ): QueryBuilderInternals
+  resolveConnectionType(asked: { readonly ctx?: unknown; readonly connectionType?: 'read' | 'write' | undefined }): 'read' | 'write'
   joinedProps(meta: EntityMetadata, populate: readonly { field: string }[], options?: unknown): { field: string }[]
   find(entityName: unknown, where: unknown, options?: DriverOptions): Promise<unknown[]>
   findOne(entityName: unknown, where: unknown, options?: DriverOptions): Promise<unknown>
@@ -110,6 +147,9 @@ export interface DriverInternals {
   nativeUpdateMany(entityName: unknown, ...rest: unknown[]): Promise<unknown>
   nativeDelete(entityName: unknown, ...rest: unknown[]): Promise<unknown>
   nativeClone(entityName: unknown, ...rest: unknown[]): Promise<unknown>
+  connect(options?: unknown): Promise<unknown>
+  reconnect(options?: unknown): Promise<unknown>
+  setMetadata(metadata: unknown): void
   close(force?: boolean): Promise<void>
 }
 

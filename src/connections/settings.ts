@@ -2,6 +2,7 @@
 import { ConfigurationError } from '../errors.ts'
 import type { PoolSettings } from './guarded-connection.ts'
 import type { ConnectionSettings } from './internals.ts'
+import { provenOnConnect, type Proof } from './search-path.ts'
 
 const DEFAULT_PORT = 5432
 
@@ -29,15 +30,49 @@ export function settingsOf(
   }
 }
 
-/** The pool options for a connection: the empty search_path comes with the connection, so that no session state is ever set. */
-export function poolOptions(pool: PoolSettings): Readonly<Record<string, unknown>> {
-  return { ...pool, min: 0, options: '-c search_path=', application_name: 'mikro-tenantkit', keepAlive: true, allowExitOnIdle: true }
+/** How a pool begins its connections. */
+export interface Opening {
+  /** Whether they lead through a pooler in transaction mode, which takes no start-up parameter. */
+  readonly pooled: boolean
+  /** What else is asked of each, besides the search_path. */
+  readonly proof?: Proof
+}
+
+/**
+ * The pool options for a connection. The empty search_path comes with the connection, so that no session state is ever set; behind a pooler
+ * it is the role's setting. Each connection is asked whether it is empty before it is used.
+ */
+export function poolOptions(pool: PoolSettings, { pooled, proof }: Opening): Readonly<Record<string, unknown>> {
+  return {
+    ...pool,
+    min: 0,
+    ...(pooled ? {} : { options: '-c search_path=' }),
+    onConnect: provenOnConnect({ pooled, waitMs: pool.connectionTimeoutMillis, proof }),
+    application_name: 'mikro-tenantkit',
+    keepAlive: true,
+    allowExitOnIdle: true,
+  }
+}
+
+/** Whether two URLs lead to the same host and port. */
+export function isSameServer(url: string, other: string): boolean {
+  const [one, two] = [settingsOf(url), settingsOf(other)]
+  return one.host.toLowerCase() === two.host.toLowerCase() && one.port === two.port
 }
 
 /** The same URL with another database. */
 export function withDatabase(url: string, database: string): string {
   const changed = new URL(url)
   changed.pathname = `/${encodeURIComponent(database)}`
+  return changed.href
+}
+
+/** The same URL with the host, the port and the parameters of another one. */
+export function withServer(url: string, server: string): string {
+  const [given, changed] = [new URL(url), new URL(server)]
+  changed.username = given.username
+  changed.password = given.password
+  changed.pathname = given.pathname
   return changed.href
 }
 

@@ -7,6 +7,7 @@
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 import type { EntityManager } from '@mikro-orm/postgresql'
 import { ForbiddenError, NoActorError, NoTenantContextError } from '../errors.ts'
+import type { Unit } from './unit.ts'
 
 /** How a tenant is isolated: a schema in the control-plane database, or a database of its own. */
 export type Isolation = 'schema' | 'database'
@@ -40,6 +41,10 @@ export interface TenancyContext {
   /** The EntityManager of the control plane, made when it is first asked for. */
   readonly control: (() => EntityManager) | undefined
   readonly requestId: string | undefined
+  /** Fires when the run is aborted: its client went away, or the `signal` that it was given fired. Absent where no tenant is active. */
+  readonly signal?: AbortSignal
+  /** What the run holds. @internal */
+  readonly unit?: Unit
 }
 
 const storage = new AsyncLocalStorage<TenancyContext>()
@@ -52,6 +57,11 @@ export function runInContext<T>(context: TenancyContext, work: () => T): T {
 /** The active context, or `undefined` outside of any. */
 export function currentContext(): TenancyContext | undefined {
   return storage.getStore()
+}
+
+/** What the active run holds, or `undefined` outside of a tenant. @internal */
+export function currentUnit(): Unit | undefined {
+  return storage.getStore()?.unit
 }
 
 /**

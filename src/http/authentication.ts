@@ -1,6 +1,7 @@
 import type { Context, Middleware } from 'koa'
 import { bearerToken } from '../auth/tokens.ts'
 import { UnauthenticatedError } from '../errors.ts'
+import { headerValues } from './headers.ts'
 import { stateOf } from './state.ts'
 import type { Identity } from './state.ts'
 
@@ -11,7 +12,7 @@ export interface AuthenticationOptions {
 }
 
 const authentications = new WeakSet<object>()
-const passed = new WeakSet<object>()
+const PASSED = Symbol('authentication')
 
 /**
  * Reads the bearer token. A bad token is refused (401); without a token the request goes on without identity, for the routes that need none.
@@ -22,7 +23,7 @@ const passed = new WeakSet<object>()
  */
 export function authentication(options: AuthenticationOptions): Middleware {
   const middleware: Middleware = async (ctx, next) => {
-    passed.add(ctx.req)
+    ;(ctx.state as { [PASSED]?: true })[PASSED] = true
     stateOf(ctx).identity = await identify(ctx, options)
     await next()
   }
@@ -37,11 +38,11 @@ export function isAuthentication(middleware: object): boolean {
 
 /** Whether {@link authentication} has seen this request. @internal */
 export function wasAuthenticated(ctx: Context): boolean {
-  return passed.has(ctx.req)
+  return (ctx.state as { [PASSED]?: true })[PASSED] === true
 }
 
 async function identify(ctx: Context, options: AuthenticationOptions): Promise<Identity | undefined> {
-  const headers = ctx.req.headersDistinct['authorization']
+  const headers = headerValues(ctx.req, 'authorization')
   if (headers !== undefined && headers.length > 1) throw new UnauthenticatedError()
   const token = bearerToken(headers?.[0])
   return token === undefined ? undefined : options.verify(token)

@@ -96,6 +96,7 @@ export function routeOf(ctx: Context): string {
 function numbersOf(stats: object, prefix = ''): [string, number][] {
   return Object.entries(stats).flatMap(([key, value]: [string, unknown]): [string, number][] => {
     if (typeof value === 'number' && Number.isFinite(value)) return [[prefix + key, value]]
+    if (typeof value === 'boolean') return [[prefix + key, Number(value)]]
     // One level only: deeper would be one series for each tenant.
     return prefix === '' && typeof value === 'object' && value !== null && !Array.isArray(value) ? numbersOf(value, `${key}.`) : []
   })

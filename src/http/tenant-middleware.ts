@@ -13,7 +13,9 @@ import {
 import type { RequestEvidence, ResolveTenant, TenantResolver } from '../resolvers/evidence.ts'
 import { resolveTenant } from '../resolvers/resolve-tenant.ts'
 import type { Tenancy } from '../tenancy.ts'
+import { whileConnected } from './abort.ts'
 import { isAuthentication, wasAuthenticated } from './authentication.ts'
+import { headerValues } from './headers.ts'
 import { stateOf } from './state.ts'
 import type { Identity } from './state.ts'
 
@@ -32,6 +34,11 @@ export interface TenantMiddlewareOptions {
   readonly required?: boolean
   /** Let requests without identity into a tenant, for public pages; what they change has no author and is refused. Default false. */
   readonly anonymous?: boolean
+  /**
+   * What becomes of a request whose client went away before the answer was written. `end`: its run is aborted, so that its statements are
+   * cancelled, its transactions rolled back, and its EntityManager refuses. `finish`: its work goes on. Default `end`.
+   */
+  readonly whenAborted?: 'end' | 'finish'
   /** The session of the application, for `fromSession`. */
   readonly session?: (ctx: Context) => Readonly<Record<string, unknown>> | undefined
 }
@@ -66,7 +73,8 @@ export function tenantMiddleware(tenancy: Tenancy, options: TenantMiddlewareOpti
     const work = async (): Promise<void> => {
       state.tenant = tenant.ref
       state.em = em()
-      await next()
+      if (options.whenAborted === 'finish') await next()
+      else await whileConnected(ctx.res, next)
     }
     const { actorIn } = options
     if (identity === undefined) return tenancy.runInTenant(tenant, work, requestId)
@@ -116,8 +124,10 @@ async function slugOf(ctx: Context, options: TenantMiddlewareOptions, identity: 
   const session = options.session?.(ctx)
   const evidence: RequestEvidence = {
     // Not ctx.get: it says '' for a header that is not there, and joins what was repeated.
-    header: name => ctx.req.headersDistinct[name],
-    host: ctx.host,
+    header: name => headerValues(ctx.req, name),
+    get host() {
+      return ctx.host
+    },
     claims: identity?.claims,
     ...(session === undefined ? {} : { session }),
   }

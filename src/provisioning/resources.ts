@@ -2,7 +2,7 @@
 import { open } from '../crypto/seal.ts'
 import type { KeyRing } from '../crypto/key-ring.ts'
 import { settingsOf } from '../connections/settings.ts'
-import { TENANT_SCHEMA } from '../naming.ts'
+import { TENANT_SCHEMA, parseSlug, tenantName } from '../naming.ts'
 import { CONNECTION_PURPOSE } from '../strategies/database-strategy.ts'
 import { recordOf, type TenantRow } from '../tenants/directory.ts'
 import type { CreatedResource } from '../tenants/entities.ts'
@@ -12,9 +12,9 @@ import type { CreatedResource } from '../tenants/entities.ts'
  * before it records what it made. Dropping looks at the marks. Of manual tenants the unrecorded count only after such an end: their
  * connection may lead nowhere.
  */
-export function resourcesToDrop(row: TenantRow, keyRing: KeyRing): readonly CreatedResource[] {
+export function resourcesToDrop(row: TenantRow, keyRing: KeyRing, prefix: string): readonly CreatedResource[] {
   const abandoned = row.status === 'provisioning' || row.formerStatus === 'provisioning'
-  const possible = row.provisioningMode === 'auto' || abandoned ? possibleResources(row, keyRing) : []
+  const possible = row.provisioningMode === 'auto' || abandoned ? possibleResources(row, keyRing, prefix) : []
   const recorded = row.createdResources.filter(resource => !includes(possible, resource))
   // In reverse of their creation: the database before the role that may use it.
   return [...possible, ...recorded].reverse()
@@ -24,9 +24,13 @@ export function includes(resources: readonly CreatedResource[], { kind, name }: 
   return resources.some(resource => resource.kind === kind && resource.name === name)
 }
 
-function possibleResources(row: TenantRow, keyRing: KeyRing): CreatedResource[] {
+function possibleResources(row: TenantRow, keyRing: KeyRing, prefix: string): CreatedResource[] {
   const record = recordOf(row)
-  if (record.ref.isolation === 'schema') return [{ kind: 'schema', name: record.ref.schema }]
+  if (record.ref.isolation === 'schema') {
+    // The role of strict mode, which may have been switched off since.
+    const role: CreatedResource = { kind: 'role', name: tenantName(prefix, parseSlug(row.slug)) }
+    return [role, { kind: 'schema', name: record.ref.schema }]
+  }
   const { user, dbName } = settingsOf(open(keyRing, record.connectionString!, { tenantId: row.id, purpose: CONNECTION_PURPOSE }))
   const database: CreatedResource = { kind: 'database', name: dbName }
   if (record.provisioning === 'auto') return [{ kind: 'role', name: user! }, database]

@@ -1,6 +1,6 @@
 /** One operation at a time on a tenant, over all processes. */
 import { createHash } from 'node:crypto'
-import { withDirectClient } from '../connections/direct.ts'
+import { withDirectClient, type DirectClient } from '../connections/direct.ts'
 import { OperationConflictError } from '../errors.ts'
 
 /**
@@ -11,11 +11,12 @@ import { OperationConflictError } from '../errors.ts'
  * @throws OPERATION_CONFLICT when another operation holds it.
  */
 export async function withTenantLock<T>(directUrl: string, slug: string, work: () => Promise<T>): Promise<T> {
-  return withDirectClient(directUrl, async client => {
+  const lock = async (client: DirectClient) => {
     const { rows } = await client.query<{ held: boolean }>('select pg_catalog.pg_try_advisory_lock($1::bigint) as held', [lockKey(slug)])
     if (rows[0]?.held !== true) throw new OperationConflictError(slug)
     return work()
-  })
+  }
+  return withDirectClient(directUrl, lock, { lends: true })
 }
 
 /** 64 bits of a hash, signed, as PostgreSQL takes them. */

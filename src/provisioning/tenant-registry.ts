@@ -1,8 +1,8 @@
 /** The life of tenants: create, change, suspend, archive, restore, purge. Every rule stands here; HTTP, the command line and the back office only call it. */
 import type { EntityManager } from '@mikro-orm/postgresql'
 import { randomBytes } from 'node:crypto'
-import { settingsOf, withLogin } from '../connections/settings.ts'
-import { actorKey } from '../context/context.ts'
+import { withLogin } from '../connections/settings.ts'
+import { actorKey, em } from '../context/context.ts'
 import type { Actor, Isolation, TenantRef } from '../context/context.ts'
 import type { KeyRing } from '../crypto/key-ring.ts'
 import { seal } from '../crypto/seal.ts'
@@ -16,6 +16,7 @@ import { recordOf, type TenantDirectory, type TenantRecord, type TenantRow } fro
 import { Tenant, type CreatedResource, type TenantStatus } from '../tenants/entities.ts'
 import { checkTenant, checkTenantChange, type CheckedTenant, type TenantChange, type TenantInput } from '../tenants/input.ts'
 import { UNPROVISIONED, assertAllowed, assertChangeable, type LifeOperation } from '../tenants/life.ts'
+import { refuseControlPlane } from './control-plane.ts'
 import { checkFirstAdmin, type CheckPassword, type FirstAdmin } from './first-admin.ts'
 import { includes, resourcesToDrop } from './resources.ts'
 import { save, takenError } from './store.ts'
@@ -68,7 +69,8 @@ export class TenantRegistry {
     this.#checkAdmin(input.admin)
     return withTenantLock(this.#options.directUrl, checked.slug, async () => {
       const row = await this.#insert(checked)
-      await this.#provision(row, input.admin)
+      // As if it had been found pending: nothing was tried before, so nothing but what is recorded is undone.
+      await this.#run({ ...row, status: 'pending' } as TenantRow, [], input.admin)
       return this.#reload(row.slug)
     })
   }
@@ -160,7 +162,7 @@ export class TenantRegistry {
     return this.#locked(slug, undefined, async row => {
       assertChangeable(row, change)
       checkTenantChange({ isolation: row.isolationMode, provisioning: row.provisioningMode, ...change })
-      this.#refuseControlPlane(change.connectionString)
+      refuseControlPlane(this.#options.directUrl, change.connectionString)
       const sealed = (purpose: string, value: string) => seal(this.#options.keyRing, value, { tenantId: row.id, purpose })
       const connectionString = this.#movedUrl(row, change) ?? change.connectionString
       if (connectionString !== undefined) await this.#tryConnection(row, sealed(CONNECTION_PURPOSE, connectionString))
@@ -179,8 +181,9 @@ export class TenantRegistry {
   async #tryConnection(row: TenantRow, connectionString: string): Promise<void> {
     if (UNPROVISIONED.includes(row.status)) return
     try {
-      const lease = await this.#options.strategies.database.connect({ ...recordOf(row), connectionString })
-      lease.end()
+      // The first statement opens a connection, which is asked whose it is.
+      const trial = { ...recordOf(row), connectionString, trial: true }
+      await this.#options.inside(trial, undefined, async () => void (await em().execute('select 1')))
     } catch (cause) {
       throw new ValidationFailedError([
         { path: 'connection_string', message: `does not lead to this tenant's database: ${reasonOf(cause)}` },
@@ -200,7 +203,7 @@ export class TenantRegistry {
     const sealed = (purpose: string, value: string | undefined) =>
       value === undefined ? null : seal(this.#options.keyRing, value, { tenantId: id, purpose })
     const connectionString = checked.connectionString ?? (checked.isolation === 'database' ? this.#generatedUrl(checked) : undefined)
-    this.#refuseControlPlane(connectionString)
+    refuseControlPlane(this.#options.directUrl, connectionString)
     const row = em.create(Tenant, {
       id,
       slug: checked.slug,
@@ -212,7 +215,8 @@ export class TenantRegistry {
       connectionString: sealed(CONNECTION_PURPOSE, connectionString),
       provisioningConnectionString: sealed(PROVISIONING_PURPOSE, checked.provisioningConnectionString),
       metadata: checked.metadata,
-      status: 'pending',
+      // Nothing can come between: the lock is held.
+      status: 'provisioning',
       createdResources: [],
     } as never) as TenantRow
     await em.flush().catch((error: unknown) => {
@@ -223,10 +227,14 @@ export class TenantRegistry {
 
   async #provision(row: TenantRow, admin: FirstAdmin | undefined): Promise<void> {
     await this.#set(row, { status: 'provisioning', statusReason: null })
+    // What an earlier try left behind: its process may have ended in the middle.
+    const again: Step[] = row.status === 'pending' ? [] : [{ name: 'create', up: () => this.#undo(row) }]
+    await this.#run(row, again, admin)
+  }
+
+  async #run(row: TenantRow, before: readonly Step[], admin: FirstAdmin | undefined): Promise<void> {
     try {
-      // What an earlier try left behind: its process may have ended in the middle.
-      const again: Step[] = row.status === 'pending' ? [] : [{ name: 'create', up: () => this.#undo(row) }]
-      await runSteps([...again, ...(await this.#steps(row, admin))])
+      await runSteps([...before, ...(await this.#steps(row, admin))])
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
       await this.#set(row, { status: 'failed', statusReason: reason.slice(0, 2_000) })
@@ -274,17 +282,18 @@ export class TenantRegistry {
     const { createdResources } = (await this.#managed(row)).row
     const now = { ...row, createdResources } as TenantRow
     const record = recordOf(row)
-    const { dropped, unmarked } = await this.#options.strategies[record.ref.isolation].drop(
-      record,
-      resourcesToDrop(now, this.#options.keyRing),
-    )
+    const resources = resourcesToDrop(now, this.#options.keyRing, this.#options.prefix)
+    const { dropped, unmarked } = await this.#options.strategies[record.ref.isolation].drop(record, resources)
     const kept = createdResources.filter(resource => includes(unmarked, resource))
     await this.#set(row, { createdResources: kept })
     return { dropped, kept }
   }
 
   async #migrate(row: TenantRow): Promise<readonly string[]> {
-    const names = await this.#options.migrations.up(this.target(recordOf(row)))
+    const record = recordOf(row)
+    const created = (made: CreatedResource) => this.#set(row, { createdResources: [...row.createdResources, made] })
+    const names = await this.#options.migrations.up(this.target(record))
+    await this.#options.strategies[record.ref.isolation].repair?.(record, names.length > 0, created)
     const head = await this.#options.migrations.head('tenant')
     if (row.schemaVersion !== (head ?? null)) await this.#set(row, { schemaVersion: head ?? null })
     return names
@@ -309,14 +318,6 @@ export class TenantRegistry {
   #movedUrl(row: TenantRow, { provisioningConnectionString }: TenantChange): string | undefined {
     const moves = provisioningConnectionString !== undefined && row.provisioningMode === 'auto' && UNPROVISIONED.includes(row.status)
     return moves ? this.#generatedUrl({ connectionAlias: row.connectionAlias!, provisioningConnectionString }) : undefined
-  }
-
-  #refuseControlPlane(connectionString: string | undefined): void {
-    if (connectionString === undefined) return
-    const [given, control] = [settingsOf(connectionString), settingsOf(this.#options.directUrl)]
-    if (given.host === control.host && given.port === control.port && given.dbName === control.dbName) {
-      throw new ValidationFailedError([{ path: 'connection_string', message: 'leads to the control plane' }])
-    }
   }
 
   async #locked(slug: string, operation: LifeOperation | undefined, work: (row: TenantRow) => Promise<void>): Promise<TenantRow> {

@@ -1,15 +1,18 @@
 /** Tenants by database: a database of its own with its tables in the schema `tenant`, a role of its own, and a pool from the registry. */
 import { createHash } from 'node:crypto'
-import type { ConnectionRegistry } from '../connections/connection-registry.ts'
+import type { ConnectionLease, ConnectionRegistry } from '../connections/connection-registry.ts'
 import { withDirectClient, type DirectClient } from '../connections/direct.ts'
 import type { GuardedConnection, PoolSettings } from '../connections/guarded-connection.ts'
-import { settingsOf, withDatabase } from '../connections/settings.ts'
+import { emptySearchPathOf, type Proof } from '../connections/search-path.ts'
+import { isSameServer, settingsOf, withDatabase, withServer } from '../connections/settings.ts'
+import { currentContext } from '../context/context.ts'
 import type { KeyRing } from '../crypto/key-ring.ts'
 import { open } from '../crypto/seal.ts'
-import { ConfigurationError } from '../errors.ts'
+import { ConfigurationError, TenantNotFoundError } from '../errors.ts'
 import { SHARED_SCHEMA, TENANT_SCHEMA, quoteForeignName, quoteLiteral } from '../naming.ts'
-import type { TenantRecord } from '../tenants/directory.ts'
+import { recordOf, type TenantRecord } from '../tenants/directory.ts'
 import { Tenant, type CreatedResource } from '../tenants/entities.ts'
+import { assertServing } from '../tenants/life.ts'
 import { ensureTemplate, groupRole, lockDownServer } from './database-template.ts'
 import {
   dropAll,
@@ -40,24 +43,23 @@ export interface DatabaseStrategyOptions {
   readonly controlUrl: string
   /** The control plane as requests reach it, maybe by another role. */
   readonly runtimeUrl: string
+  /** Whether `runtimeUrl`, and what has its host and port, leads through a pooler in transaction mode. */
+  readonly pooled: boolean
   readonly prefix: string
 }
 
 export class DatabaseStrategy implements IsolationStrategy {
   readonly #options: DatabaseStrategyOptions
   /** Opened once: warm requests decrypt nothing. Keyed by the envelope, so that a rotation is a miss. */
-  readonly #urls = new Map<string, string>()
+  readonly #urls = new Map<string, OpenedUrl>()
 
   constructor(options: DatabaseStrategyOptions) {
     this.#options = options
   }
 
-  async connect(tenant: TenantRecord): Promise<TenantLease> {
-    const { connections, orm, pool } = this.#options
-    const url = this.#runtimeUrl(tenant)
-    const version = createHash('sha256').update(url).digest('base64url')
-    const lease = await connections.acquire(tenant.ref.id, version, () => openOwn(orm.openDatabase(tenant.ref.slug, url, pool), tenant))
-    const { em, driver } = orm.tenantManager(tenant.ref, lease.connection)
+  async connect(given: TenantRecord, giveUp?: () => AbortSignal | undefined): Promise<TenantLease> {
+    const lease = given.trial === true ? this.#tried(given) : await this.#leased(given, giveUp)
+    const { em, driver } = this.#options.orm.tenantManager(given.ref, lease.connection)
     return {
       em,
       end: () => {
@@ -76,14 +78,14 @@ export class DatabaseStrategy implements IsolationStrategy {
     this.#options.connections.invalidate(tenant.ref.id)
     return dropAll(resources, resource =>
       resource.kind === 'schema'
-        ? withDirectClient(this.#runtimeUrl(tenant), client => dropOwnSchema(client, resource.name, tenant.ref.id)).catch(noDatabase)
+        ? withDirectClient(this.#directUrl(tenant), client => dropOwnSchema(client, resource.name, tenant.ref.id)).catch(noDatabase)
         : withDirectClient(this.#adminUrl(tenant), client => this.#dropServerObject(client, resource, tenant)),
     )
   }
 
   migrationPlace(tenant: TenantRecord): MigrationPlace {
     const { dbName } = settingsOf(this.#runtimeUrl(tenant))
-    const url = tenant.provisioning === 'auto' ? withDatabase(this.#adminUrl(tenant), dbName) : this.#runtimeUrl(tenant)
+    const url = tenant.provisioning === 'auto' ? withDatabase(this.#adminUrl(tenant), dbName) : this.#directUrl(tenant)
     return { schema: TENANT_SCHEMA, url }
   }
 
@@ -134,7 +136,8 @@ export class DatabaseStrategy implements IsolationStrategy {
           await client.query(`grant connect, create on database ${quoteForeignName(dbName)} to ${quoteForeignName(user)}`)
       })
     }
-    await withDirectClient(this.#runtimeUrl(record), async client => {
+    const url = this.#runtimeUrl(record)
+    await withDirectClient(this.#directUrl(record), async client => {
       // Comparing the URLs does not see through a second name of the same host.
       const { rows } = await client.query(`select 1 from pg_catalog.pg_tables where schemaname = $1 and tablename = $2`, [
         SHARED_SCHEMA,
@@ -142,6 +145,7 @@ export class DatabaseStrategy implements IsolationStrategy {
       ])
       if (rows.length > 0) throw leadsToControlPlane(record)
       await client.query(schemaScript(TENANT_SCHEMA, record.ref.id, script))
+      if (this.#isPooled(url)) await emptySearchPathOf(client, settingsOf(url).user)
     })
     await created({ kind: 'schema', name: TENANT_SCHEMA })
   }
@@ -164,23 +168,70 @@ export class DatabaseStrategy implements IsolationStrategy {
   /** A tenant whose URL points at the control plane would hand it over. */
   #refuseControlPlane(record: TenantRecord): void {
     const own = settingsOf(this.#runtimeUrl(record))
-    const control = settingsOf(this.#options.controlUrl)
-    if (own.host === control.host && own.port === control.port && own.dbName === control.dbName) {
-      throw leadsToControlPlane(record)
+    for (const url of [this.#options.controlUrl, this.#options.runtimeUrl]) {
+      const control = settingsOf(url)
+      if (own.host === control.host && own.port === control.port && own.dbName === control.dbName) throw leadsToControlPlane(record)
     }
   }
 
   #runtimeUrl(tenant: TenantRecord): string {
-    return this.#open(tenant, tenant.connectionString, CONNECTION_PURPOSE)
+    return this.#open(tenant, tenant.connectionString, CONNECTION_PURPOSE).url
+  }
+
+  /** The tenant's database for what needs a session. Behind the pooler stands the server of the control plane. */
+  #directUrl(tenant: TenantRecord): string {
+    const url = this.#runtimeUrl(tenant)
+    return this.#isPooled(url) ? withServer(url, this.#options.controlUrl) : url
+  }
+
+  #isPooled(url: string): boolean {
+    return this.#options.pooled && isSameServer(url, this.#options.runtimeUrl)
+  }
+
+  async #leased(given: TenantRecord, giveUp?: () => AbortSignal | undefined): Promise<ConnectionLease<GuardedConnection>> {
+    const tenant = await this.#newest(given)
+    const { version } = this.#open(tenant, tenant.connectionString, CONNECTION_PURPOSE)
+    // Inside a run of the same tenant there is a lease already, and waiting for its pool would be waiting for oneself.
+    const holds = currentContext()?.tenant?.id === tenant.ref.id
+    return this.#options.connections.acquire(tenant.ref.id, version, () => Promise.resolve(this.#pool(tenant)), { holds, giveUp })
+  }
+
+  /** A pool of its own, which is closed afterwards: whatever is tried, those who use the tenant notice nothing. */
+  #tried(tenant: TenantRecord): ConnectionLease<GuardedConnection> {
+    const connection = this.#pool(tenant)
+    return { connection, release: () => void connection.close(true) }
+  }
+
+  #pool(tenant: TenantRecord): GuardedConnection {
+    const { orm, pool } = this.#options
+    const url = this.#runtimeUrl(tenant)
+    return orm.openDatabase(tenant.ref.slug, url, pool, { pooled: this.#isPooled(url), proof: ownDatabase(tenant) })
+  }
+
+  /**
+   * The record itself, or, if the pool in force was opened by another one, what the registry says: a request that read its tenant just
+   * before a rotation must not bring the old connection back. What is in force was read there too, so what is read after it is not older.
+   */
+  async #newest(record: TenantRecord): Promise<TenantRecord> {
+    const { connections, orm } = this.#options
+    for (let current = record; ;) {
+      const inForce = connections.version(record.ref.id)
+      if (inForce === undefined || inForce === this.#open(current, current.connectionString, CONNECTION_PURPOSE).version) return current
+      const row = await orm.control().findOne(Tenant, { id: record.ref.id }, { filters: false })
+      if (row === null) throw new TenantNotFoundError(record.ref.slug)
+      current = recordOf(row)
+      if (current.status !== record.status) assertServing(record.ref.slug, current.status)
+      if (connections.version(record.ref.id) === inForce) return current
+    }
   }
 
   /** Where databases and roles of a tenant are made and dropped: the maintenance database of its server. */
   #adminUrl(tenant: TenantRecord): string {
     if (tenant.provisioningConnectionString === undefined) return this.#options.provisioningUrl
-    return withDatabase(this.#open(tenant, tenant.provisioningConnectionString, PROVISIONING_PURPOSE), 'postgres')
+    return withDatabase(this.#open(tenant, tenant.provisioningConnectionString, PROVISIONING_PURPOSE).url, 'postgres')
   }
 
-  #open(tenant: TenantRecord, envelope: string | undefined, purpose: string): string {
+  #open(tenant: TenantRecord, envelope: string | undefined, purpose: string): OpenedUrl {
     if (envelope === undefined) {
       // Never another database instead: a tenant without its own connection has none.
       throw new ConfigurationError(
@@ -192,10 +243,17 @@ export class DatabaseStrategy implements IsolationStrategy {
     const known = this.#urls.get(cacheKey)
     if (known !== undefined) return known
     const url = open(this.#options.keyRing, envelope, { tenantId: tenant.ref.id, purpose })
+    const opened = { url, version: createHash('sha256').update(url).digest('base64url') }
     if (this.#urls.size >= URL_CACHE_MAX) this.#urls.clear()
-    this.#urls.set(cacheKey, url)
-    return url
+    this.#urls.set(cacheKey, opened)
+    return opened
   }
+}
+
+interface OpenedUrl {
+  readonly url: string
+  /** Another URL is another pool. */
+  readonly version: string
 }
 
 /** Enough for every tenant of a busy process; forgetting costs one decryption. */
@@ -217,27 +275,20 @@ function leadsToControlPlane(record: TenantRecord): ConfigurationError {
   )
 }
 
-/**
- * Looks once, when a pool is opened, whether the database bears this tenant's mark: a wrong URL in the registry must not open another
- * tenant's data, whatever host name it goes by.
- *
- * @throws CONFIGURATION_INVALID
- */
-async function openOwn(connection: GuardedConnection, tenant: TenantRecord): Promise<GuardedConnection> {
-  try {
-    const rows = (await connection.execute(MARKS_QUERY)) as { database: string | null; schema: string | null }[]
-    const mark = ownershipMark(tenant.ref.id)
-    if (rows[0]?.database === mark || rows[0]?.schema === mark) return connection
-    throw new ConfigurationError(
-      [`The connection of tenant "${tenant.ref.slug}" does not lead to its own database.`],
-      `Correct the connection string. After moving the database by hand, mark it: comment on database … is '${mark}'.`,
-    )
-  } catch (error) {
-    await connection.close(true)
-    throw error
+/** Whether a database bears this tenant's mark: a wrong URL in the registry must not open another tenant's data, whatever name it goes by. */
+function ownDatabase(tenant: TenantRecord): Proof {
+  const mark = ownershipMark(tenant.ref.id)
+  return {
+    columns: MARKS,
+    assert(row) {
+      if (row['database_mark'] === mark || row['schema_mark'] === mark) return
+      throw new ConfigurationError(
+        [`The connection of tenant "${tenant.ref.slug}" does not lead to its own database.`],
+        `Correct the connection string. After moving the database by hand, mark it: comment on database … is '${mark}'.`,
+      )
+    },
   }
 }
 
-const MARKS_QUERY = `select pg_catalog.shobj_description(d.oid, 'pg_database') as database, pg_catalog.obj_description(n.oid, 'pg_namespace') as schema
-  from pg_catalog.pg_database d left join pg_catalog.pg_namespace n on n.nspname = '${TENANT_SCHEMA}'
-  where d.datname = pg_catalog.current_database()`
+const MARKS = `(select pg_catalog.shobj_description(d.oid, 'pg_database') from pg_catalog.pg_database d where d.datname = pg_catalog.current_database()) as database_mark,
+  (select pg_catalog.obj_description(n.oid, 'pg_namespace') from pg_catalog.pg_namespace n where n.nspname = '${TENANT_SCHEMA}') as schema_mark`

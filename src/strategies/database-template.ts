@@ -1,9 +1,9 @@
 /** The template that databases of tenants are copied from, and the rights on the server around them. */
-import { setTimeout } from 'node:timers/promises'
 import { withDirectClient, type DirectClient } from '../connections/direct.ts'
 import { withDatabase } from '../connections/settings.ts'
 import { TENANT_SCHEMA, frameworkName, quoteForeignName, quoteIdentifier, quoteLiteral, type Identifier } from '../naming.ts'
 import type { TenantScript } from './isolation-strategy.ts'
+import { queryShared } from './shared-catalog.ts'
 
 /** Any number, the same in every process: it names the lock under which a template is made. */
 const TEMPLATE_LOCK = 7_236_115_004
@@ -64,26 +64,6 @@ export async function lockDownServer(client: DirectClient, controlDatabase: stri
     const keepers = datname === controlDatabase ? roles.map(({ rolname }) => quoteForeignName(rolname)) : []
     const grants = keepers.map(role => `grant connect on database ${database} to ${role}`)
     await queryShared(client, [...grants, `revoke connect on database ${database} from public`].join(';\n'))
-  }
-}
-
-/** How often a change to a row of the whole server is tried, and how long it waits in between at most, in milliseconds. */
-const SHARED_TRIES = 10
-const SHARED_WAIT_MS = 50
-
-/**
- * Changes rights on databases that other control planes of the server may be changing at the same moment: PostgreSQL locks no such row, it
- * refuses the second writer, and an advisory lock reaches no further than its database.
- */
-async function queryShared(client: DirectClient, sql: string): Promise<void> {
-  for (let tries = 1; ; tries++) {
-    try {
-      await client.query(sql)
-      return
-    } catch (error) {
-      if (tries >= SHARED_TRIES || !(error instanceof Error) || !error.message.includes('tuple concurrently updated')) throw error
-      await setTimeout(Math.random() * SHARED_WAIT_MS)
-    }
   }
 }
 

@@ -53,13 +53,19 @@ export async function dropAll(
 }
 
 export interface IsolationStrategy {
-  /** @throws POOL_EXHAUSTED, SECRET_TAMPERED, SECRET_KEY_UNKNOWN */
-  connect(tenant: TenantRecord): Promise<TenantLease>
+  /**
+   * Opens the way into a tenant. `giveUp` is asked for a signal if there is a wait for it.
+   *
+   * @throws POOL_EXHAUSTED, SECRET_TAMPERED, SECRET_KEY_UNKNOWN, and the signal's reason
+   */
+  connect(tenant: TenantRecord, giveUp?: () => AbortSignal | undefined): Promise<TenantLease>
   /** Creates the tenant's place and its tables; `created` is told of each resource as soon as it exists. */
   create(tenant: NewTenant, script: TenantScript, created: (resource: CreatedResource) => Promise<void>): Promise<void>
   /** Drops the named resources, and only those that are marked as this tenant's. */
   drop(tenant: TenantRecord, resources: readonly CreatedResource[]): Promise<DropReport>
   migrationPlace(tenant: TenantRecord): MigrationPlace
+  /** Makes what an existing tenant lacks of what the isolation needs by now; `migrated` says whether its tables have just changed. */
+  repair?(tenant: TenantRecord, migrated: boolean, created: (resource: CreatedResource) => Promise<void>): Promise<void>
 }
 
 /** The mark that this framework leaves on what it creates (`COMMENT ON …`); what does not bear it is never dropped. */

@@ -3,10 +3,10 @@
  *
  * What a builder becomes in SQL, alone or inside another builder, goes through `getNativeQuery` or `toQuery`; there it is looked at last.
  */
-import type { EntityMetadata } from '@mikro-orm/postgresql'
-import { CONTROL_ONLY, SCOPE, VISIBLE_TO, marksOf, planeOf } from '../classification/scope.ts'
+import { QueryFlag, type EntityMetadata } from '@mikro-orm/postgresql'
+import { CONTROL_ONLY, SCOPE, VISIBLE_TO, marksOf, planeOf, type Plane } from '../classification/scope.ts'
 import { visibleRows } from '../classification/visibility.ts'
-import type { QueryBuilderInternals } from '../connections/internals.ts'
+import { BaseQueryBuilder, type DriverInternals, type QueryBuilderInternals } from '../connections/internals.ts'
 import type { TenantRef } from '../context/context.ts'
 import { CrossDatabaseQueryError, CrossTenantEntityError } from '../errors.ts'
 import { SHARED_SCHEMA } from '../naming.ts'
@@ -17,58 +17,104 @@ export interface PinnedTo {
   assertActive(): void
 }
 
-/** Pins a builder, and every clone of it; over a shared table it can only read. */
-export function pinQueryBuilder(builder: QueryBuilderInternals, run: PinnedTo): QueryBuilderInternals {
-  const { meta } = builder.mainAlias
-  const plane = planeOf(meta)
-  refuseUnreadable(meta)
-  const schema = plane === 'tenant' ? run.tenant.schema : meta.schema!
-  const withSchema = builder.withSchema.bind(builder)
-  const clone = builder.clone.bind(builder)
-  const from = builder.from.bind(builder)
-  withSchema(schema)
-  builder.withSchema = (asked?: string) => {
-    if (plane === 'tenant') refuseOtherSchema(asked, run.tenant)
-    else if (asked != null && asked !== schema) refuseSharedSchema(meta.className, asked)
-    return withSchema(schema)
+/** The arguments of a driver's `createQueryBuilder`. */
+export type BuilderArguments = Parameters<DriverInternals['createQueryBuilder']>
+
+/** A class of its own instead of methods replaced on each builder: every request makes one, and builders of one shape are fast. */
+class PinnedQueryBuilder extends BaseQueryBuilder {
+  declare run: PinnedTo
+  declare plane: Plane
+  declare ownSchema: string
+  /** Whether rows that other tenants alone may see are left out already. */
+  declare narrowed: boolean
+
+  pin(run: PinnedTo): this {
+    const { meta } = this.mainAlias
+    refuseUnreadable(meta)
+    this.run = run
+    this.plane = planeOf(meta)
+    this.ownSchema = this.plane === 'tenant' ? run.tenant.schema : meta.schema!
+    this.narrowed = marksOf(meta)[VISIBLE_TO] === undefined
+    super.withSchema(this.ownSchema)
+    return this
   }
-  builder.clone = (...args) => pinQueryBuilder(clone(...args), run)
-  builder.from = (...args) => {
-    const result = from(...args)
-    if (planeOf(builder.mainAlias.meta) !== plane) refuseSharedSchema(builder.mainAlias.meta.className, schema)
+
+  override withSchema(asked?: string): QueryBuilderInternals {
+    if (this.plane === 'tenant') refuseOtherSchema(asked, this.run.tenant)
+    else if (asked != null && asked !== this.ownSchema) refuseSharedSchema(this.mainAlias.meta.className, asked)
+    return super.withSchema(this.ownSchema)
+  }
+
+  /** MikroORM's own `clone` makes a plain builder. */
+  override clone(...args: unknown[]): QueryBuilderInternals {
+    return Object.setPrototypeOf(super.clone(...args), PinnedQueryBuilder.prototype).pin(this.run) as QueryBuilderInternals
+  }
+
+  /** Called by the constructor too, before there is a run. */
+  override from(...args: unknown[]): unknown {
+    const result = super.from(...args)
+    if (this.run !== undefined && planeOf(this.mainAlias.meta) !== this.plane)
+      refuseSharedSchema(this.mainAlias.meta.className, this.ownSchema)
     return result
   }
-  if (plane === 'shared') {
-    const refuse = () => refuseSharedWrite(meta.className, run.tenant.slug)
-    Object.assign(builder, { insert: refuse, update: refuse, delete: refuse, truncate: refuse })
-  }
-  guardCompilation(builder, run)
-  return builder
-}
 
-/** A builder of another run is refused even inside this one's query, and so is a join that left the run's schema. */
-function guardCompilation(builder: QueryBuilderInternals, run: PinnedTo): void {
-  const getNativeQuery = builder.getNativeQuery.bind(builder)
-  const toQuery = builder.toQuery.bind(builder)
-  const visibleTo = marksOf(builder.mainAlias.meta)[VISIBLE_TO]
-  let narrowed = visibleTo === undefined
-  const check = () => {
-    run.assertActive()
-    if (narrowed) return
-    narrowed = true
-    // Not left to the filter: a query builder applies none, and a call can switch filters off.
-    builder.andWhere(visibleRows(visibleTo!))
+  override insert(...args: unknown[]): unknown {
+    this.assertWritable()
+    return super.insert(...args)
   }
-  builder.getNativeQuery = (...args) => {
-    check()
-    const query = getNativeQuery(...args)
-    for (const join of Object.values(builder.state.joins)) assertOwnJoin(join, run.tenant, builder.mainAlias.meta)
+
+  override update(...args: unknown[]): unknown {
+    this.assertWritable()
+    return super.update(...args)
+  }
+
+  override delete(...args: unknown[]): unknown {
+    this.assertWritable()
+    return super.delete(...args)
+  }
+
+  override truncate(...args: unknown[]): unknown {
+    this.assertWritable()
+    return super.truncate(...args)
+  }
+
+  override getNativeQuery(...args: unknown[]): unknown {
+    this.assertOwn()
+    const query = super.getNativeQuery(...args)
+    for (const join of Object.values(this.state.joins)) assertOwnJoin(join, this.run.tenant, this.mainAlias.meta)
     return query
   }
-  builder.toQuery = () => {
-    check()
-    return toQuery()
+
+  override toQuery(): unknown {
+    this.assertOwn()
+    return super.toQuery()
   }
+
+  private assertWritable(): void {
+    if (this.plane === 'shared') refuseSharedWrite(this.mainAlias.meta.className, this.run.tenant.slug)
+  }
+
+  /** A builder of another run is refused even inside this one's query. */
+  private assertOwn(): void {
+    this.run.assertActive()
+    if (this.narrowed) return
+    this.narrowed = true
+    // Not left to the filter: a query builder applies none, and a call can switch filters off.
+    this.andWhere(visibleRows(marksOf(this.mainAlias.meta)[VISIBLE_TO]!))
+  }
+}
+
+/** A builder pinned to a run, and so are its clones; over a shared table it can only read. */
+export function pinnedQueryBuilder(
+  driver: DriverInternals,
+  run: PinnedTo,
+  [entityName, transaction, type, convertCustomTypes, loggerContext, alias, em]: BuilderArguments,
+): QueryBuilderInternals {
+  // With an EntityManager the builder finds its connection type itself, later.
+  const connectionType = em === undefined ? driver.resolveConnectionType({ ctx: transaction, connectionType: type }) : type
+  const builder = new PinnedQueryBuilder(entityName, driver.metadata, driver, transaction, alias, connectionType, em, loggerContext)
+  if (convertCustomTypes !== true) builder.unsetFlag(QueryFlag.CONVERT_CUSTOM_TYPES)
+  return builder.pin(run)
 }
 
 type Join = QueryBuilderInternals['state']['joins'][string]

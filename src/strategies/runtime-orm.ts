@@ -1,14 +1,20 @@
 /** The one ORM of the running application: all entities, the control plane's pool, and drivers for tenants derived from it. */
-import { LoadStrategy, MikroORM, type EntityManager, type MetadataStorage } from '@mikro-orm/postgresql'
+import { LoadStrategy, MikroORM, type EntityManager, type EventSubscriber, type MetadataStorage } from '@mikro-orm/postgresql'
 import { SoftDeleteSubscriber } from '../audit/soft-delete.ts'
 import { refuseWrongRelations, type ClassifiedEntities } from '../classification/classify.ts'
 import { planeOf } from '../classification/scope.ts'
 import { ControlDriver } from '../connections/control-driver.ts'
-import { GuardedConnection, NO_TENANT_SCHEMA, type PoolSettings, type PoolStatistics } from '../connections/guarded-connection.ts'
+import { ConnectionBudget, type BudgetOptions, type ConnectionStatistics } from '../connections/connection-budget.ts'
+import { GuardedConnection, NO_TENANT_SCHEMA, type PoolSettings } from '../connections/guarded-connection.ts'
 import type { ConnectionInternals } from '../connections/internals.ts'
-import { poolOptions, settingsOf } from '../connections/settings.ts'
-import type { TenantRef } from '../context/context.ts'
+import { RoleConnection } from '../connections/role-connection.ts'
+import { poolOptions, settingsOf, type Opening } from '../connections/settings.ts'
+import { WaitingRoom, type WaitingRoomOptions, type WaitingStatistics } from '../connections/waiting-room.ts'
+import { currentContext, type TenantRef } from '../context/context.ts'
+import { reserveConnection, type ReservedConnection } from '../context/unit.ts'
+import type { Identifier } from '../naming.ts'
 import { ReadingControlDriver } from './reading-control-driver.ts'
+import { RunEvents } from './run-events.ts'
 import { TenantDriver } from './tenant-driver.ts'
 import { TenantEntityManager } from './tenant-entity-manager.ts'
 import { TenantGuard } from './tenant-guard.ts'
@@ -18,13 +24,41 @@ export interface RuntimeOrmOptions {
   readonly entities: ClassifiedEntities
   readonly url: string
   readonly pool: PoolSettings
+  /** Whether `url` leads through a pooler in transaction mode. */
+  readonly pooled: boolean
+  /** The application's own subscribers. */
+  readonly subscribers?: readonly EventSubscriber[] | undefined
+  /** What all pools together may open, and how long and how many wait. */
+  readonly limits: BudgetOptions & WaitingRoomOptions
+}
+
+/** What is open now and happened so far: connections, and those who wait for one. */
+export interface OrmStatistics {
+  /** The control plane's pool, which schema tenants share. */
+  readonly shared: ConnectionStatistics & WaitingStatistics
+  /** All pools of tenants that have databases of their own; those included who wait for such a pool. */
+  readonly connections: ConnectionStatistics & WaitingStatistics
+  /** Open connections by `host:port`. */
+  readonly servers: Readonly<Record<string, number>>
 }
 
 export class RuntimeOrm {
   readonly #orm: MikroORM
+  readonly #events: RunEvents
+  readonly #budget: ConnectionBudget
+  readonly #sharedRoom: WaitingRoom
+  /** Where those wait who want a database tenant's pool, or a connection of one. Those of schema tenants have a room of their own. */
+  readonly databaseRoom: WaitingRoom
 
-  private constructor(orm: MikroORM) {
+  private constructor(orm: MikroORM, limits: RuntimeOrmOptions['limits']) {
     this.#orm = orm
+    this.#budget = new ConnectionBudget(limits)
+    this.#sharedRoom = new WaitingRoom(limits)
+    this.databaseRoom = new WaitingRoom(limits)
+    const connection = this.#driver().connection as GuardedConnection
+    // A tenant with many requests has its turn as often as one with few.
+    connection.govern({ budget: this.#budget, room: this.#sharedRoom, aside: true, turnOf: () => currentContext()?.tenant?.id ?? '' })
+    this.#events = new RunEvents(orm.config.get('subscribers') as readonly EventSubscriber[])
   }
 
   /** Discovers the entities; opens no connection. @throws CONFIGURATION_INVALID */
@@ -33,12 +67,12 @@ export class RuntimeOrm {
     const orm = await MikroORM.init({
       ...settings,
       driver: ControlDriver,
-      driverOptions: { ...poolOptions(options.pool), ...driverOptions },
+      driverOptions: { ...poolOptions(options.pool, { pooled: options.pooled }), ...driverOptions },
       schema: NO_TENANT_SCHEMA,
       contextName: 'default',
       entities: [...options.entities.all],
       entityManager: TenantEntityManager,
-      subscribers: [new TenantGuard(), new SoftDeleteSubscriber()],
+      subscribers: [...(options.subscribers ?? []), new TenantGuard(), new SoftDeleteSubscriber()],
       resultCache: { adapter: TenantResultCache },
       // With the default, a live row of a deleted parent would vanish from lists, and each list would join its parents.
       autoJoinRefsForFilters: false,
@@ -56,7 +90,9 @@ export class RuntimeOrm {
         },
       },
     } as never)
-    return new RuntimeOrm(orm as unknown as MikroORM)
+    // Every pool is made from this configuration, on first use.
+    orm.config.set('onReserveConnection', async connection => reserveConnection(connection as ReservedConnection))
+    return new RuntimeOrm(orm as unknown as MikroORM, options.limits)
   }
 
   /** The entities as they were discovered. */
@@ -79,28 +115,39 @@ export class RuntimeOrm {
     return this.#driver().connection
   }
 
-  /** A pool to a database of a tenant's own. */
-  openDatabase(key: string, url: string, pool: PoolSettings): GuardedConnection {
+  /** The same pool in one role. */
+  roleConnection(role: Identifier): ConnectionInternals {
+    const connection = new RoleConnection(this.#orm.config, this.controlConnection(), role)
+    connection.setMetadata(this.#orm.getMetadata())
+    return connection
+  }
+
+  /** A pool to a database of a tenant's own; it connects when it is first used. */
+  openDatabase(key: string, url: string, pool: PoolSettings, opening: Opening): GuardedConnection {
     const { driverOptions, ...settings } = settingsOf(url, `the connection of tenant ${key}`)
     const connection = new GuardedConnection(
       this.#orm.config,
-      { ...settings, name: key, driverOptions: { ...poolOptions(pool), ...driverOptions } },
+      { ...settings, name: key, driverOptions: { ...poolOptions(pool, opening), ...driverOptions } },
       'write',
     )
     connection.setMetadata(this.#orm.getMetadata())
     connection.setPlatform(this.#driver().getPlatform())
+    connection.govern({ budget: this.#budget, room: this.databaseRoom })
     return connection
   }
 
   /** An EntityManager for one run in one tenant, and the driver that ends it. */
   tenantManager(tenant: TenantRef, connection: ConnectionInternals): { readonly em: EntityManager; readonly driver: TenantDriver } {
-    const driver = TenantDriver.forRun(this.#driver(), tenant, connection)
+    const driver = TenantDriver.forRun(this.#driver(), tenant, connection, this.#events)
     return { em: driver.createEntityManager(true), driver }
   }
 
-  statistics(): PoolStatistics {
-    const connection = this.controlConnection()
-    return connection instanceof GuardedConnection ? connection.statistics() : { open: 0, idle: 0, waiting: 0 }
+  statistics(): OrmStatistics {
+    return {
+      shared: { ...this.#budget.statistics('aside'), ...this.#sharedRoom.statistics() },
+      connections: { ...this.#budget.statistics('asking'), ...this.databaseRoom.statistics() },
+      servers: this.#budget.servers(),
+    }
   }
 
   async ping(): Promise<void> {

@@ -1,5 +1,7 @@
-/** Tenants by schema: a schema in the control-plane database, and the control plane's own pool. */
+/** Tenants by schema: a schema in the control-plane database, and the control plane's own pool; in strict mode with a role each. */
 import { withDirectClient, type DirectClient } from '../connections/direct.ts'
+import { settingsOf, withDatabase } from '../connections/settings.ts'
+import { SchemaProvisioningUnsupportedError } from '../errors.ts'
 import { parseIdentifier, quoteIdentifier, quoteLiteral, type Identifier } from '../naming.ts'
 import type { TenantRecord } from '../tenants/directory.ts'
 import type { CreatedResource } from '../tenants/entities.ts'
@@ -15,18 +17,28 @@ import {
   type TenantScript,
 } from './isolation-strategy.ts'
 import type { RuntimeOrm } from './runtime-orm.ts'
+import { queryShared } from './shared-catalog.ts'
+import { dropOwnRole, withoutRightsOn, type RoleScript, type TenantRoles } from './tenant-roles.ts'
+
+export interface SchemaStrategyOptions {
+  readonly orm: RuntimeOrm
+  readonly directUrl: string
+  /** With the right to create and drop roles. */
+  readonly provisioningUrl: string
+  /** In strict mode. */
+  readonly roles: TenantRoles | undefined
+}
 
 export class SchemaStrategy implements IsolationStrategy {
-  readonly #orm: RuntimeOrm
-  readonly #directUrl: string
+  readonly #options: SchemaStrategyOptions
 
-  constructor(orm: RuntimeOrm, directUrl: string) {
-    this.#orm = orm
-    this.#directUrl = directUrl
+  constructor(options: SchemaStrategyOptions) {
+    this.#options = options
   }
 
   connect(tenant: TenantRecord): Promise<TenantLease> {
-    const { em, driver } = this.#orm.tenantManager(tenant.ref, this.#orm.controlConnection())
+    const { orm, roles } = this.#options
+    const { em, driver } = orm.tenantManager(tenant.ref, roles === undefined ? orm.controlConnection() : roles.connection(tenant.ref))
     return Promise.resolve({
       em,
       end: () => {
@@ -37,25 +49,58 @@ export class SchemaStrategy implements IsolationStrategy {
 
   /** One message, which PostgreSQL runs as one transaction: the schema, its mark, the tables and the rows of the tracking table. */
   async create(tenant: NewTenant, script: TenantScript, created: (resource: CreatedResource) => Promise<void>): Promise<void> {
-    const schema = parseIdentifier(tenant.record.ref.schema, 'schema_name')
-    await withDirectClient(this.#directUrl, client => client.query(schemaScript(schema, tenant.record.ref.id, script)))
+    const { directUrl, provisioningUrl, roles } = this.#options
+    const { ref } = tenant.record
+    const schema = parseIdentifier(ref.schema, 'schema_name')
+    const role = await roles?.script(ref)
+    const apart = role !== undefined && provisioningUrl !== directUrl
+    if (apart) {
+      await withDirectClient(roles!.provisioningUrl(), client => queryShared(client, role.server.join(';\n')))
+      await created({ kind: 'role', name: role.role })
+    }
+    const before = role === undefined || apart ? [] : role.server
+    const message = [...before, schemaScript(schema, ref.id, script, role)].join(';\n')
+    await withDirectClient(directUrl, client => queryShared(client, message)).catch((error: unknown) => {
+      throw refusedSchema(error)
+    })
+    if (role !== undefined && !apart) await created({ kind: 'role', name: role.role })
     await created({ kind: 'schema', name: schema })
   }
 
+  /** @throws PROVISIONING_FAILED */
+  async repair(tenant: TenantRecord, migrated: boolean, created: (resource: CreatedResource) => Promise<void>): Promise<void> {
+    await this.#options.roles?.ensure(tenant.ref, migrated, created)
+  }
+
   async drop(tenant: TenantRecord, resources: readonly CreatedResource[]): Promise<DropReport> {
-    return withDirectClient(this.#directUrl, client => dropAll(resources, ({ name }) => dropOwnSchema(client, name, tenant.ref.id)))
+    const { directUrl, provisioningUrl } = this.#options
+    const roleUrl = withDatabase(provisioningUrl, settingsOf(directUrl).dbName)
+    const takeRights = (role: Identifier) =>
+      withDirectClient(directUrl, client => queryShared(client, withoutRightsOn(parseIdentifier(tenant.ref.schema), role).join(';\n')))
+    return dropAll(resources, ({ kind, name }) =>
+      kind === 'role'
+        ? withDirectClient(roleUrl, client => dropOwnRole(client, name, tenant.ref.id, takeRights))
+        : withDirectClient(directUrl, client => dropOwnSchema(client, name, tenant.ref.id)),
+    )
   }
 
   migrationPlace(tenant: TenantRecord): MigrationPlace {
-    return { schema: parseIdentifier(tenant.ref.schema), url: this.#directUrl }
+    return { schema: parseIdentifier(tenant.ref.schema), url: this.#options.directUrl }
   }
 }
 
+/** PostgreSQL says `permission denied for database …` to a role that may not create schemas there. */
+function refusedSchema(error: unknown): unknown {
+  const { code, message } = error as { code?: string; message?: string }
+  return code === '42501' && message?.startsWith('permission denied for database') ? new SchemaProvisioningUnsupportedError(error) : error
+}
+
 /** The message that makes a schema and fills it. A schema that exists already is an error: it is not ours. */
-export function schemaScript(schema: Identifier, tenantId: string, script: TenantScript): string {
+export function schemaScript(schema: Identifier, tenantId: string, script: TenantScript, role?: RoleScript): string {
   return [
     `create schema ${quoteIdentifier(schema)}`,
     `comment on schema ${quoteIdentifier(schema)} is ${quoteLiteral(ownershipMark(tenantId))}`,
+    ...(role?.schema ?? []),
     `set local search_path to ${quoteIdentifier(schema)}`,
     ...script.statements,
   ].join(';\n')

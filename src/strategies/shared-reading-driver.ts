@@ -1,7 +1,7 @@
 /** The control plane as one run in a tenant sees it: shared entities for reading, without what belongs to the control plane alone. */
 import type { ControlDriver } from '../connections/control-driver.ts'
 import type { QueryBuilderInternals } from '../connections/internals.ts'
-import { pinQueryBuilder, type PinnedTo } from './pinned-query-builder.ts'
+import { pinnedQueryBuilder, type BuilderArguments, type PinnedTo } from './pinned-query-builder.ts'
 import { ReadingControlDriver } from './reading-control-driver.ts'
 
 export class SharedReadingDriver extends ReadingControlDriver {
@@ -13,7 +13,8 @@ export class SharedReadingDriver extends ReadingControlDriver {
   }
 
   /** @throws CROSS_TENANT_ENTITY */
-  override createQueryBuilder(...args: Parameters<ReadingControlDriver['createQueryBuilder']>): QueryBuilderInternals {
-    return pinQueryBuilder(super.createQueryBuilder(...args), this.run)
+  override createQueryBuilder(...args: BuilderArguments): QueryBuilderInternals {
+    this.getSchemaName(this.metadata.get(args[0]))
+    return pinnedQueryBuilder(this, this.run, args)
   }
 }

@@ -7,7 +7,7 @@
  *
  * Its objects are made by copying the control plane's driver, not by a constructor: hence `private`, not `#`.
  */
-import type { EntityManager, EntityMetadata } from '@mikro-orm/postgresql'
+import type { EntityManager, EntityMetadata, EventManager } from '@mikro-orm/postgresql'
 import { planeOf } from '../classification/scope.ts'
 import type { ControlDriver } from '../connections/control-driver.ts'
 import {
@@ -20,15 +20,18 @@ import {
 } from '../connections/internals.ts'
 import { currentContext, type TenantRef } from '../context/context.ts'
 import { CrossTenantEntityError, NoTenantContextError } from '../errors.ts'
-import { pinQueryBuilder, refuseOtherSchema, refuseSharedWrite } from './pinned-query-builder.ts'
+import { pinnedQueryBuilder, refuseOtherSchema, refuseSharedWrite } from './pinned-query-builder.ts'
+import { RunConnection } from './run-connection.ts'
 import { SharedReadingDriver } from './shared-reading-driver.ts'
 
 let units = 0
 
 export class TenantDriver extends BaseDriver {
   declare readonly tenant: TenantRef
-  /** Shared entities, for reading. */
-  declare readonly shared: SharedReadingDriver
+  declare readonly control: ControlDriver
+  declare readonly events: EventManager
+  declare sharedReading: SharedReadingDriver | undefined
+  declare held: RunConnection | undefined
   /** MikroORM finds the EntityManager of a transaction by name: one of its own per run keeps runs apart. */
   declare readonly contextName: string
   declare ended: boolean
@@ -36,18 +39,26 @@ export class TenantDriver extends BaseDriver {
   declare readonly transactions: Map<EntityManager, unknown>
 
   /** A driver for one run in one tenant. It shares everything with the control plane's driver but the schema and, maybe, the connection. */
-  static forRun(control: ControlDriver, tenant: TenantRef, connection: ConnectionInternals): TenantDriver {
+  static forRun(control: ControlDriver, tenant: TenantRef, connection: ConnectionInternals, events: EventManager): TenantDriver {
     units = (units + 1) % Number.MAX_SAFE_INTEGER
     const fields = {
       tenant,
+      control,
+      sharedReading: undefined,
+      held: undefined,
       transactions: new Map(),
       connection,
+      events,
       replicas: [],
       contextName: `tenant:${tenant.id}:${units}`,
       ended: false,
     }
-    const driver = Object.assign(Object.create(TenantDriver.prototype) as TenantDriver, control, fields)
-    return Object.assign(driver, { shared: SharedReadingDriver.forRun(control, driver) })
+    return Object.assign(Object.create(TenantDriver.prototype) as TenantDriver, control, fields)
+  }
+
+  /** Shared entities, for reading. Made when it is first asked for: most runs never do. */
+  get shared(): SharedReadingDriver {
+    return (this.sharedReading ??= SharedReadingDriver.forRun(this.control, this))
   }
 
   /** Ends the run: nothing is reached through this driver any more, and transactions left open are rolled back. */
@@ -87,14 +98,38 @@ export class TenantDriver extends BaseDriver {
     }
   }
 
-  override getConnection(): ConnectionInternals {
-    this.assertActive()
-    return this.connection
+  override createEntityManager(useContext?: boolean): EntityManager {
+    const Manager = this.config.get('entityManager') as unknown as new (...args: unknown[]) => EntityManager
+    return new Manager(this.config, this, this.metadata, useContext, this.events)
   }
 
-  override execute(...args: Parameters<DriverInternals['execute']>): Promise<unknown> {
+  /** As the run may have it: what is kept of it does nothing after the run. */
+  override getConnection(): ConnectionInternals {
     this.assertActive()
-    return super.execute(...args)
+    return (this.held ??= new RunConnection(this.connection, this)) as unknown as ConnectionInternals
+  }
+
+  override connect(): Promise<never> {
+    return Promise.reject(this.notOneRuns('connect'))
+  }
+
+  override reconnect(): Promise<never> {
+    return Promise.reject(this.notOneRuns('reconnect'))
+  }
+
+  override close(): Promise<never> {
+    return Promise.reject(this.notOneRuns('close'))
+  }
+
+  override setMetadata(): never {
+    throw this.notOneRuns('setMetadata')
+  }
+
+  /** Statements that MikroORM builds without a query builder (inserts, updates of many rows) come this way. */
+  override async execute(
+    ...[query, params, method, transaction, logger, connection]: Parameters<DriverInternals['execute']>
+  ): Promise<unknown> {
+    return super.execute(query, params, method, transaction, logger, connection ?? this.getConnection())
   }
 
   /** @throws CROSS_TENANT_ENTITY */
@@ -109,9 +144,7 @@ export class TenantDriver extends BaseDriver {
 
   override createQueryBuilder(...args: Parameters<DriverInternals['createQueryBuilder']>): QueryBuilderInternals {
     this.assertActive()
-    const builder = super.createQueryBuilder(...args)
-    const { meta } = builder.mainAlias
-    if (planeOf(meta) === 'tenant' || this.tenant.isolation === 'schema') return pinQueryBuilder(builder, this)
+    if (this.tenant.isolation === 'schema' || planeOf(this.metadata.get(args[0])) === 'tenant') return pinnedQueryBuilder(this, this, args)
     const [entityName, , type, convertCustomTypes, loggerContext, alias, em] = args
     return this.shared.createQueryBuilder(entityName, undefined, type, convertCustomTypes, loggerContext, alias, em)
   }
@@ -183,6 +216,14 @@ export class TenantDriver extends BaseDriver {
     const meta = this.metadata.find(entityName)
     if (meta === undefined || planeOf(meta) === 'tenant') return undefined
     return this.shared
+  }
+
+  /** The refusal of what would concern all tenants. */
+  private notOneRuns(method: string): CrossTenantEntityError {
+    return new CrossTenantEntityError(
+      `${method}() of a driver concerns every run, and this one is of a run in tenant "${this.tenant.slug}".`,
+      'Connections are opened when they are needed; tenancy.close() closes them.',
+    )
   }
 
   private refuseWrite(entityName: unknown): void {

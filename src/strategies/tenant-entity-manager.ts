@@ -1,10 +1,18 @@
 /** The EntityManager of this framework: in a tenant it is pinned to that tenant's schema; in the control plane it has none. */
-import { EntityManager } from '@mikro-orm/postgresql'
+import {
+  EntityLoader,
+  EntityManager,
+  type EntityMetadata,
+  type EntityName,
+  type ForkOptions,
+  type SessionContext,
+} from '@mikro-orm/postgresql'
+import type { DriverInternals } from '../connections/internals.ts'
 import { currentContext } from '../context/context.ts'
-import { CrossTenantEntityError, ForbiddenError } from '../errors.ts'
+import { CrossTenantEntityError, ForbiddenError, SqlRefusedError } from '../errors.ts'
 import { CONTROL_WRITE_PERMISSION, ReadingControlDriver } from './reading-control-driver.ts'
 import { TenantDriver, tenantDriverOf } from './tenant-driver.ts'
-import { assertNoForeign } from './tenant-guard.ts'
+import { assertNoForeign, assertOwnEntities } from './tenant-guard.ts'
 
 /** What MikroORM's constructor takes; named here because the subclass passes it on untouched. */
 type ConstructorArguments = ConstructorParameters<typeof EntityManager>
@@ -15,7 +23,7 @@ export class TenantEntityManager extends EntityManager {
     const driver: unknown = args[1]
     if (driver instanceof TenantDriver) {
       // `name` is readonly in the typings; MikroORM looks transactions up by it, and runs must not find each other's.
-      Object.defineProperty(this, 'name', { value: driver.contextName, enumerable: true })
+      ;(this as { name: string }).name = driver.contextName
       super.schema = driver.tenant.schema
     }
   }
@@ -74,6 +82,37 @@ export class TenantEntityManager extends EntityManager {
     await super.flush()
   }
 
+  /** @throws SQL_REFUSED for a role, and for what would lead unqualified names elsewhere. */
+  override setSessionContext(context: SessionContext): void {
+    tenantDriverOf(this)?.assertActive()
+    refuseSession(this, context)
+    super.setSessionContext(context)
+  }
+
+  /** @throws SQL_REFUSED for a session with a role or a search_path. */
+  override fork(options?: ForkOptions): this {
+    if (options?.session !== undefined) refuseSession(this, options.session)
+    return super.fork(options)
+  }
+
+  /** @throws CROSS_TENANT_ENTITY for entities of another tenant, when it is used. */
+  override getEntityLoader(): EntityLoader {
+    const driver = tenantDriverOf(this)
+    return driver === undefined ? super.getEntityLoader() : (new OwnEntityLoader(this.getContext(), driver) as unknown as EntityLoader)
+  }
+
+  /** @throws NO_TENANT_CONTEXT for a tenant's view in the control plane. */
+  override async refreshMaterializedView<Entity extends object>(
+    entityName: EntityName<Entity>,
+    options?: { readonly concurrently?: boolean },
+  ): Promise<void> {
+    const meta = this.getMetadata(entityName)
+    // The stock method takes the schema from the metadata, where it is a wildcard.
+    if (meta.view !== true || meta.materialized !== true) return super.refreshMaterializedView(entityName, options)
+    const schema = (this.getDriver() as unknown as DriverInternals).getSchemaName(meta as unknown as EntityMetadata)
+    await this.execute(this.getPlatform().getSchemaHelper()!.refreshMaterializedView(meta.tableName, schema, options?.concurrently))
+  }
+
   protected override prepareOptions<Options extends object>(options: Options): Options {
     tenantDriverOf(this)?.assertActive()
     return super.prepareOptions(options as never)
@@ -95,6 +134,60 @@ for (const name of ['insert', 'insertMany', 'upsert', 'upsertMany'] as const) {
   })
 }
 
+/** Paths that take entities and work on them as if they were their own: what they read for one tenant would stand in another's entity. */
+for (const name of ['assign', 'create', 'merge', 'persist', 'remove'] as const) define(name, false)
+for (const name of ['clone', 'lock', 'populate', 'refresh', 'refreshOrFail'] as const) define(name, true)
+
+function define(name: keyof EntityManager, asynchronous: boolean): void {
+  const original = EntityManager.prototype[name] as (...args: unknown[]) => unknown
+  const admit = (manager: TenantEntityManager, given: unknown): void => {
+    const driver = tenantDriverOf(manager)
+    driver?.assertActive()
+    if (driver !== undefined) assertOwnEntities(given, driver)
+  }
+  const value = asynchronous
+    ? async function (this: TenantEntityManager, ...args: unknown[]): Promise<unknown> {
+        admit(this, args[0])
+        return original.apply(this, args)
+      }
+    : function (this: TenantEntityManager, ...args: unknown[]): unknown {
+        admit(this, args[0])
+        return original.apply(this, args)
+      }
+  Object.defineProperty(TenantEntityManager.prototype, name, { configurable: true, writable: true, value })
+}
+
+/** Populates entities of its own tenant alone. */
+class OwnEntityLoader extends (EntityLoader as unknown as new (manager: EntityManager) => {
+  populate(...args: unknown[]): Promise<void>
+}) {
+  readonly #driver: TenantDriver
+
+  constructor(manager: EntityManager, driver: TenantDriver) {
+    super(manager)
+    this.#driver = driver
+  }
+
+  override async populate(...args: unknown[]): Promise<void> {
+    this.#driver.assertActive()
+    assertOwnEntities(args[1], this.#driver)
+    await super.populate(...args)
+  }
+}
+
+/** What PostgreSQL takes as a setting and means more than a value: the names are not case sensitive there. */
+const REFUSED_VARIABLES = new Set(['role', 'session_authorization', 'search_path'])
+
+function refuseSession(manager: EntityManager, { role, variables }: SessionContext): void {
+  if (tenantDriverOf(manager) === undefined) return
+  const refused = role !== undefined ? 'role' : Object.keys(variables ?? {}).find(name => REFUSED_VARIABLES.has(name.toLowerCase()))
+  if (refused !== undefined)
+    throw new SqlRefusedError(
+      `The setting "${refused}" for the session of a tenant's EntityManager`,
+      'A tenant has the role and the search_path that it was given; other variables can be set.',
+    )
+}
+
 /** MikroORM's own look-up; its type parameters cannot be repeated in an override. */
 const { tryCache } = EntityManager.prototype as unknown as { readonly tryCache: (this: void, ...args: unknown[]) => unknown }
 Object.defineProperty(TenantEntityManager.prototype, 'tryCache', {
@@ -109,4 +202,30 @@ Object.defineProperty(TenantEntityManager.prototype, 'tryCache', {
 function cacheKeyOf(manager: EntityManager, name: string): string {
   const plane = tenantDriverOf(manager) === undefined ? 'control' : 'tenant'
   return `${plane}|${currentContext()?.actor?.plane === 'system' ? 'system' : 'other'}|${name}`
+}
+
+/** One object instead of a list of conditions, where nothing but the soft-delete filter joins in: each level costs as much as a comparison. */
+const { applyFilters } = EntityManager.prototype as unknown as { readonly applyFilters: (this: void, ...args: unknown[]) => Promise<unknown> }
+Object.defineProperty(TenantEntityManager.prototype, 'applyFilters', {
+  configurable: true,
+  writable: true,
+  async value(this: TenantEntityManager, ...args: unknown[]): Promise<unknown> {
+    return flattened(await Reflect.apply(applyFilters, this, args))
+  },
+})
+
+/** `{ $and: [{ a }, { b }] }` as `{ a, b }`, if that says the same: plain names, each once. */
+function flattened(where: unknown): unknown {
+  const parts = (where as { $and?: readonly object[] } | undefined)?.$and
+  if (parts === undefined || Object.keys(where as object).length !== 1 || parts.length !== 2) return where
+  const [first, second] = parts as readonly [object, object]
+  if (!isPlain(first) || !isPlain(second)) return where
+  for (const key of Object.keys(first)) if (key in second) return where
+  return { ...first, ...second }
+}
+
+function isPlain(part: object): boolean {
+  if (Object.getPrototypeOf(part) !== Object.prototype || '__strict' in part || Object.getOwnPropertySymbols(part).length > 0) return false
+  for (const key of Object.keys(part)) if (key.startsWith('$')) return false
+  return true
 }

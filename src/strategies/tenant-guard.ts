@@ -17,21 +17,36 @@ import {
 } from '@mikro-orm/postgresql'
 import { planeOf } from '../classification/scope.ts'
 import { CrossTenantEntityError, NoTenantContextError, ValidationFailedError, type FieldError } from '../errors.ts'
-import { refuseSharedWrite } from './pinned-query-builder.ts'
+import { refuseOtherSchema, refuseSharedWrite } from './pinned-query-builder.ts'
 import { tenantDriverOf, type TenantDriver } from './tenant-driver.ts'
 
-const stamps = new WeakMap<object, string>()
+const STAMP = Symbol('tenant')
+
+/** What MikroORM hangs on an entity; the stamp stands there, where no property of the entity can be mistaken for it. */
+interface Stamped {
+  readonly __helper?: { [STAMP]?: string }
+}
 
 /** The tenant an entity belongs to, by id, once it came to life in one. */
 export function stampOf(entity: object): string | undefined {
-  return stamps.get(entity)
+  return (entity as Stamped).__helper?.[STAMP]
+}
+
+function stamp(entity: object, tenantId: string): void {
+  const carrier = (entity as Stamped).__helper
+  if (carrier !== undefined) carrier[STAMP] = tenantId
 }
 
 export class TenantGuard implements EventSubscriber {
   onInit({ entity, em, meta }: EventArgs<object>): void {
     if (planeOf(meta as EntityMetadata) === 'shared') return
     const driver = tenantDriverOf(em as EntityManager)
-    if (driver !== undefined && !stamps.has(entity)) stamps.set(entity, driver.tenant.id)
+    if (driver !== undefined && stampOf(entity) === undefined) stamp(entity, driver.tenant.id)
+  }
+
+  /** Before MikroORM computes anything: `onCreate` would complain of the missing actor first. */
+  beforeFlush({ em }: FlushEventArgs): void {
+    tenantDriverOf(em as EntityManager)?.assertActive()
   }
 
   async onFlush({ uow, em }: FlushEventArgs): Promise<void> {
@@ -57,9 +72,11 @@ function assertOwn(entity: object, meta: EntityMetadata, driver: TenantDriver | 
   if (driver === undefined) {
     throw new NoTenantContextError(`${meta.className} is a tenant entity, and this unit of work belongs to the control plane.`)
   }
-  const stamp = stamps.get(entity)
-  if (stamp === undefined) stamps.set(entity, driver.tenant.id)
-  else if (stamp !== driver.tenant.id) throw foreign(meta.className, driver, 'would be written')
+  // Refused when its SQL is made as well, but then a transaction is open already.
+  refuseOtherSchema(helper(entity).__schema, driver.tenant)
+  const owner = stampOf(entity)
+  if (owner === undefined) stamp(entity, driver.tenant.id)
+  else if (owner !== driver.tenant.id) throw foreign(meta.className, driver, 'would be written')
 }
 
 function assertReferable(entity: object, driver: TenantDriver | undefined, from: string): void {
@@ -67,8 +84,8 @@ function assertReferable(entity: object, driver: TenantDriver | undefined, from:
   if (planeOf(meta) === 'shared') return
   if (driver === undefined)
     throw new CrossTenantEntityError(`${from} in the control plane would refer to the tenant entity ${meta.className}.`)
-  const stamp = stamps.get(entity)
-  if (stamp !== undefined && stamp !== driver.tenant.id) throw foreign(meta.className, driver, `would be referred to by ${from}`)
+  const owner = stampOf(entity)
+  if (owner !== undefined && owner !== driver.tenant.id) throw foreign(meta.className, driver, `would be referred to by ${from}`)
 }
 
 /**
@@ -79,10 +96,21 @@ function assertReferable(entity: object, driver: TenantDriver | undefined, from:
 export function assertNoForeign(values: readonly unknown[], driver: TenantDriver, depth = 2): void {
   for (const value of values) {
     if (typeof value !== 'object' || value === null || value instanceof Date || value instanceof EntitySchema) continue
-    const stamp = stamps.get('unwrap' in value && typeof value.unwrap === 'function' ? (value.unwrap() as object) : value)
-    if (stamp !== undefined && stamp !== driver.tenant.id) throw foreign('', driver, 'would be written')
+    const owner = stampOf('unwrap' in value && typeof value.unwrap === 'function' ? (value.unwrap() as object) : value)
+    if (owner !== undefined && owner !== driver.tenant.id) throw foreign('', driver, 'would be written')
     if (depth > 0) assertNoForeign(Object.values(value), driver, depth - 1)
   }
+}
+
+/**
+ * Refuses an entity of another tenant: itself, its reference, or one in a list.
+ *
+ * @throws CROSS_TENANT_ENTITY
+ */
+export function assertOwnEntities(given: unknown, driver: TenantDriver): void {
+  if (typeof given !== 'object' || given === null) return
+  if (Symbol.iterator in given) for (const one of given as Iterable<unknown>) assertOwnEntities(one, driver)
+  else assertNoForeign([given], driver, 0)
 }
 
 function foreign(entity: string, driver: TenantDriver, what: string): CrossTenantEntityError {

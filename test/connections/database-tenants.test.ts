@@ -1,9 +1,9 @@
 import { setTimeout } from 'node:timers/promises'
 import { assert } from 'chai'
-import { Client } from 'pg'
 import { em, newId } from 'mikro-tenantkit'
 import { GuardedConnection } from '../../src/connections/guarded-connection.ts'
 import { withDatabase, withLogin } from '../../src/connections/settings.ts'
+import { connectedDatabases } from '../helpers/pooler.ts'
 import { databaseUrl, query, serverUrl } from '../helpers/postgres.ts'
 import { Author, Tag, ada, testTenancy, twoTenants, type TestTenancy } from '../helpers/tenancy.ts'
 
@@ -26,6 +26,9 @@ async function loginOf(slug: string, database: string): Promise<string> {
   await query(serverUrl(), `alter role "${databaseOf(slug)}" password 'of-this-test'`)
   return withLogin(serverUrl(), { user: databaseOf(slug), password: 'of-this-test', database })
 }
+
+/** What stands behind the connection of a run: one for all runs of a tenant. */
+const connectionOf = (manager: object) => (manager as unknown as { getDriver(): { connection: GuardedConnection } }).getDriver().connection
 
 describe('tenants with databases of their own', () => {
   before(async () => {
@@ -76,7 +79,7 @@ describe('tenants with databases of their own', () => {
   it('a connection that was closed refuses, and never reaches the control database', async () => {
     const { connection, manager } = await inTenant('globex', async () => {
       await em().count(Tag)
-      return { connection: em().getConnection() as unknown as GuardedConnection, manager: em() }
+      return { connection: connectionOf(em()), manager: em() }
     })
     assert.instanceOf(connection, GuardedConnection)
     assert.isFalse(connection.closed)
@@ -101,14 +104,14 @@ describe('tenants with databases of their own', () => {
 
   it('S28: after a rotation of the credentials the new ones are used, and the runs that go on are not cut off', async () => {
     await inTenant('hooli', async () => {
-      const old = em().getConnection() as unknown as GuardedConnection
+      const old = connectionOf(em())
       await em().count(Tag)
       const url = await loginOf('hooli', databaseOf('hooli'))
       await kit.asSystem(() => kit.tenancy.updateTenant('hooli', { connectionString: url }))
       assert.equal(await em().count(Tag), 0)
       assert.isFalse(old.closed)
       await inTenant('hooli', async () => {
-        assert.notEqual(em().getConnection() as unknown, old)
+        assert.notEqual(connectionOf(em()), old)
         await em().count(Tag)
       })
     })
@@ -120,6 +123,23 @@ describe('tenants with databases of their own', () => {
       assert.equal(await codeOf(change), 'VALIDATION_FAILED')
     }
     assert.equal(await inTenant('hooli', () => em().count(Tag)), 0)
+  })
+
+  it('S28: a request that read its tenant before a rotation does not bring the old connection back', async () => {
+    const old = (await kit.tenancy.find('pied-piper'))!
+    await inTenant('pied-piper', () => em().count(Tag))
+    const url = await loginOf('pied-piper', databaseOf('pied-piper'))
+    await kit.asSystem(() => kit.tenancy.updateTenant('pied-piper', { connectionString: url }))
+    await inTenant('pied-piper', async () => {
+      const inForce = connectionOf(em())
+      const { opened } = kit.tenancy.stats().databases
+      await Promise.all(
+        Array.from({ length: 5 }, () =>
+          kit.tenancy.runInTenant(old, async () => assert.equal(connectionOf(em()), inForce), { actor: ada }),
+        ),
+      )
+      assert.equal(kit.tenancy.stats().databases.opened, opened)
+    })
   })
 
   it('S27: saving a name drops no live connection, and two workers never provision one tenant', async () => {
@@ -211,15 +231,10 @@ describe('tenants with databases of their own', () => {
       await twoTenants(own)
       for (const slug of ['acme', 'globex']) await own.tenancy.run(slug, () => em().insert(Tag, row()), { actor: ada })
       await own.tenancy.close()
-      const client = new Client({ connectionString: serverUrl() })
-      await client.connect()
       // A backend is listed for a moment after its client has gone.
-      const ours = [[new URL(own.url).pathname.slice(1), `${own.prefix}_globex`]]
-      const left = async () => (await client.query('select datname from pg_stat_activity where datname = any($1)', ours)).rows
-      for (let tries = 0; tries < 100 && (await left()).length > 0; tries++) await setTimeout(20)
-      const rows = await left()
-      await client.end()
-      assert.isEmpty(rows)
+      const left = () => connectedDatabases([new URL(own.url).pathname.slice(1), `${own.prefix}_globex`])
+      for (let tries = 0; tries < 50 && (await left()).length > 0; tries++) await setTimeout(20)
+      assert.isEmpty(await left())
       assert.isDefined(await codeOf(() => own.tenancy.run('globex', () => em().count(Tag))))
     } finally {
       await own[Symbol.asyncDispose]()

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { assert } from 'chai'
 import type { Configuration } from '../../example/configuration.ts'
 import { DEMO, seedDemo, seedOperator } from '../../example/seed.ts'
@@ -30,8 +31,11 @@ describe('example: seed', function () {
   it('provisions a demo tenant again whose provisioning ended early', async () => {
     for (const status of ['provisioning', 'failed']) {
       await query(app.databaseUrl, `update public.tenantkit_tenant set status = $1 where slug = 'globex'`, [status])
+      // Plain SQL tells nobody of a change.
+      await query(app.databaseUrl, `select pg_notify('tenantkit_tenant', '')`)
+      while ((await app.tenancy.find('globex'))?.status !== status) await sleep(5)
       await seedDemo(app.tenancy, 'another password')
-      assert.strictEqual((await app.tenancy.find('globex'))?.status, 'ready')
+      assert.strictEqual((await app.tenancy.showTenant('globex')).status, 'ready')
     }
   })
 })

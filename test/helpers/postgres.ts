@@ -1,6 +1,7 @@
 /**
  * The PostgreSQL server of the tests. `.mocharc.json` requires this file: mocha boots one server before all tests and stops it after them;
- * its parallel workers find it through the environment. With DATABASE_URL set, that server is used instead.
+ * its parallel workers find it through the environment. With DATABASE_URL set, that server is used instead. With another DATABASE_DIRECT_URL
+ * beside it, DATABASE_URL leads through a pooler: tenancies go that way, and the SQL of the tests themselves goes straight.
  */
 import { randomBytes } from 'node:crypto'
 import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
@@ -8,8 +9,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Client, escapeIdentifier, type QueryResultRow } from 'pg'
 import { removeEmbedded, startEmbedded, type EmbeddedServer } from '../../src/embedded/start-embedded.ts'
+import type { DatabaseOptions } from '../../src/options.ts'
 
 const URL_VARIABLE = 'TENANTKIT_TEST_DATABASE_URL'
+const POOLER_VARIABLE = 'TENANTKIT_TEST_POOLER_URL'
 const FOLDER = /^tenantkit-test-(\d+)-/
 const LEFTOVER = /^tktest_([0-9a-z]+)_/
 const LEFTOVER_AFTER_MS = 3_600_000
@@ -26,9 +29,13 @@ let folder: string | undefined
 
 /** Mocha's hook: runs once, in the main process, before the workers start. */
 export async function mochaGlobalSetup(): Promise<void> {
+  // Processes that tests start compile the same files again and again: https://nodejs.org/api/module.html#module-compile-cache
+  process.env['NODE_COMPILE_CACHE'] ??= join(tmpdir(), `tenantkit-compile-cache-${process.getuid?.() ?? 0}`)
   if (process.env[URL_VARIABLE]) return
   if (process.env['DATABASE_URL']) {
-    process.env[URL_VARIABLE] = process.env['DATABASE_URL']
+    const { DATABASE_URL: url, DATABASE_DIRECT_URL: direct } = process.env
+    process.env[URL_VARIABLE] = direct || url
+    if (direct && direct !== url) process.env[POOLER_VARIABLE] = url
     await sweepDatabases()
     return
   }
@@ -64,6 +71,13 @@ export function serverUrl(): string {
   if (!url)
     throw new Error(`No test server: ${URL_VARIABLE} is not set. Run the tests with mocha, which requires test/helpers/postgres.ts.`)
   return url
+}
+
+/** How a tenancy reaches a database of the test server: through the pooler of this run, if there is one. */
+export function databaseOptions(url: string): DatabaseOptions {
+  const pooler = process.env[POOLER_VARIABLE]
+  if (!pooler) return { url }
+  return { url: Object.assign(new URL(pooler), { pathname: new URL(url).pathname }).href, directUrl: url, pooled: true }
 }
 
 /** A database of the test's own. Drop it in `after`, or hold it with `await using`. */

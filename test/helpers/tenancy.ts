@@ -14,7 +14,7 @@ import {
   type Tenancy,
   type TenancyOptions,
 } from 'mikro-tenantkit'
-import { dropRolesLike, freshDatabase, uniquePrefix } from './postgres.ts'
+import { databaseOptions, dropRolesLike, freshDatabase, uniquePrefix } from './postgres.ts'
 
 const id = () =>
   p
@@ -68,10 +68,12 @@ export async function testTenancy(extra: Partial<TenancyOptions> = {}): Promise<
   const path = await mkdtemp(join(scratch, 'migrations-'))
   const options = defineTenancy({
     entities,
-    database: { url: database.url },
+    database: databaseOptions(database.url),
     keys: generateKey('test'),
     naming: { prefix },
     migrations: { path },
+    // The whole suite holds in strict mode too: TENANTKIT_TEST_STRICT=1 npm test
+    isolation: { strict: process.env['TENANTKIT_TEST_STRICT'] === '1' },
     ...extra,
   })
   const tenancy = await createTenancy(options)
@@ -86,8 +88,9 @@ export async function testTenancy(extra: Partial<TenancyOptions> = {}): Promise<
     asSystem: work => tenancy.runAsSystem('test', work),
     [Symbol.asyncDispose]: async () => {
       await tenancy.close()
-      await dropRolesLike(prefix)
+      // Roles last: what they may do in the database goes with it.
       await database.drop()
+      await dropRolesLike(prefix)
       await rm(path, { recursive: true, force: true })
     },
   }

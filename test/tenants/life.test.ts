@@ -35,7 +35,8 @@ describe("a tenant's life", () => {
   let kit: TestTenancy
 
   before(async () => {
-    kit = await testTenancy({ bootstrapAdmin: () => Promise.resolve() })
+    // Statuses are set by plain SQL below, which tells no directory.
+    kit = await testTenancy({ bootstrapAdmin: () => Promise.resolve(), directory: { ttlMs: 0 } })
     await twoTenants(kit)
     await kit.asSystem(() => kit.tenancy.provision({ slug: 'statuses', name: 'S', isolation: 'schema' }))
   })
