@@ -10,7 +10,12 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { removeEmbedded, startEmbedded } from '../src/embedded/index.ts'
 
-const DEFAULT_TESTS = ['test/isolation*.test.ts', 'test/{isolation,strategies,connections,migrations,provisioning}/**/*.test.ts']
+const DEFAULT_TESTS = [
+  'test/{isolation,interleaving}.test.ts',
+  'test/{strategies,no-way-round,parity,provisioning}/**/*.test.ts',
+  'test/connections/{database-tenants,listener,pool-life,search-path}.test.ts',
+  'test/migrations/{runner,migration,create-file,difference,prepared-script}.test.ts',
+]
 const SETTINGS = {
   fsync: 'off',
   full_page_writes: 'off',
