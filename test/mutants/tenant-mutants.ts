@@ -1,0 +1,290 @@
+/** Guards around a tenant's data: the driver, the EntityManager, query builders, entities. */
+import type { Mutant } from './mutant.ts'
+
+const DRIVER = 'strategies/tenant-driver.ts'
+const MANAGER = 'strategies/tenant-entity-manager.ts'
+const BUILDER = 'strategies/pinned-query-builder.ts'
+const GUARD = 'strategies/tenant-guard.ts'
+const RUN_CONNECTION = 'strategies/run-connection.ts'
+const READING = 'strategies/reading-control-driver.ts'
+
+export const TENANT_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'TenantDriver.assertActive',
+    file: DRIVER,
+    find: '  assertActive(): void {\n',
+    replace: '  assertActive(): void {\n    if (1) return\n',
+  },
+  { name: 'TenantDriver.assertActive: the end', file: DRIVER, find: '    if (this.ended) {', replace: '    if (false) {' },
+  {
+    name: 'TenantDriver.assertActive: no tenant',
+    file: DRIVER,
+    find: '    if (active === undefined) {',
+    replace: '    if (active === undefined) return\n    if (false) {',
+  },
+  { name: 'TenantDriver.assertActive: another tenant', file: DRIVER, find: 'if (active.id !== this.tenant.id) {', replace: 'if (false) {' },
+  { name: 'TenantDriver.end: the mark', file: DRIVER, find: '    this.ended = true\n', replace: '' },
+  {
+    name: 'TenantDriver.end: open transactions',
+    file: DRIVER,
+    find: 'for (const transaction of this.transactions.values()) {',
+    replace: 'for (const transaction of []) {',
+  },
+  {
+    name: 'TenantDriver.getSchemaName: its own schema',
+    file: DRIVER,
+    find: '      refuseOtherSchema(options?.schema, this.tenant)\n      return this.tenant.schema',
+    replace: '      return options?.schema ?? this.tenant.schema',
+  },
+  {
+    name: 'TenantDriver.getSchemaName: its refusal',
+    file: DRIVER,
+    find: '      refuseOtherSchema(options?.schema, this.tenant)\n',
+    replace: '',
+  },
+  {
+    name: 'TenantDriver.createQueryBuilder: pinning',
+    file: DRIVER,
+    find: 'return pinnedQueryBuilder(this, this, args)',
+    replace: 'return super.createQueryBuilder(...args)',
+  },
+  {
+    name: 'TenantDriver.createQueryBuilder: the active run',
+    file: DRIVER,
+    find: "override createQueryBuilder(...args: Parameters<DriverInternals['createQueryBuilder']>): QueryBuilderInternals {\n    this.assertActive()\n",
+    replace: "override createQueryBuilder(...args: Parameters<DriverInternals['createQueryBuilder']>): QueryBuilderInternals {\n",
+  },
+  {
+    name: 'TenantDriver.createQueryBuilder: the control plane',
+    file: DRIVER,
+    find: "if (this.tenant.isolation === 'schema' || planeOf(this.metadata.get(args[0])) === 'tenant')",
+    replace: 'if (1)',
+  },
+  {
+    name: 'TenantDriver.refuseWrite',
+    file: DRIVER,
+    find: "if (meta !== undefined && planeOf(meta) === 'shared') refuseSharedWrite",
+    replace: 'if (false) refuseSharedWrite',
+  },
+  {
+    name: 'TenantDriver.controlFor',
+    file: DRIVER,
+    find: "    if (meta === undefined || planeOf(meta) === 'tenant') return undefined\n    return this.shared",
+    replace: '    return undefined',
+    with: ['TenantDriver.createQueryBuilder: the control plane'],
+  },
+  {
+    name: 'TenantDriver: the options left behind',
+    file: DRIVER,
+    find: '  return rest\n',
+    replace: '  return options as DriverOptions\n',
+  },
+  {
+    name: 'TenantDriver.joinedProps',
+    file: DRIVER,
+    find: "    if (this.tenant.isolation === 'schema') return joined\n",
+    replace: '    return joined\n',
+  },
+  {
+    name: 'TenantDriver.contextName: one for all runs of a tenant',
+    file: DRIVER,
+    find: 'contextName: `tenant:${tenant.id}:${units}`',
+    replace: 'contextName: `tenant:${tenant.id}`',
+  },
+  {
+    name: 'TenantDriver.contextName: one for all tenants',
+    file: DRIVER,
+    find: 'contextName: `tenant:${tenant.id}:${units}`',
+    replace: "contextName: 'tenant'",
+  },
+  {
+    name: 'TenantEntityManager.schema',
+    file: MANAGER,
+    find: '    if (schema != null && schema !== own) {',
+    replace: '    super.schema = schema ?? own\n    if (false) {',
+  },
+  {
+    name: 'TenantEntityManager.getConnection',
+    file: MANAGER,
+    find: 'if (this.getDriver() instanceof ReadingControlDriver)',
+    replace: 'if (false)',
+  },
+  {
+    name: 'TenantEntityManager.begin: remembering',
+    file: MANAGER,
+    find: '    driver?.transactions.set(this, this.getTransactionContext())\n',
+    replace: '',
+  },
+  {
+    name: 'TenantEntityManager.flush',
+    file: MANAGER,
+    find: 'override async flush(): Promise<void> {\n    tenantDriverOf(this)?.assertActive()\n',
+    replace: 'override async flush(): Promise<void> {\n',
+  },
+  {
+    name: 'TenantEntityManager.prepareOptions',
+    file: MANAGER,
+    find: '    tenantDriverOf(this)?.assertActive()\n    return super.prepareOptions',
+    replace: '    return super.prepareOptions',
+  },
+  { name: 'assertNoForeign', file: MANAGER, find: 'if (driver !== undefined) assertNoForeign', replace: 'if (false) assertNoForeign' },
+  {
+    name: 'the cache key: plane and system',
+    file: MANAGER,
+    find: 'return `${plane}|',
+    replace: 'return name\n  return `${plane}|',
+  },
+  {
+    name: 'TenantResultCache: the tenant in the key',
+    file: 'strategies/tenant-result-cache.ts',
+    find: "return `${currentContext()?.tenant?.id ?? 'control'}|${name}`",
+    replace: 'return name',
+  },
+  {
+    name: 'PinnedQueryBuilder.withSchema',
+    file: BUILDER,
+    find: "if (this.plane === 'tenant') refuseOtherSchema(asked, this.run.tenant)",
+    replace: 'return super.withSchema(asked)\n    if (false) refuseOtherSchema(asked, this.run.tenant)',
+  },
+  {
+    name: 'PinnedQueryBuilder.clone',
+    file: BUILDER,
+    find: 'return Object.setPrototypeOf(super.clone(...args), PinnedQueryBuilder.prototype).pin(this.run) as QueryBuilderInternals',
+    replace: 'return super.clone(...args)',
+  },
+  {
+    name: 'PinnedQueryBuilder.from',
+    file: BUILDER,
+    find: 'if (this.run !== undefined && planeOf(this.mainAlias.meta) !== this.plane)',
+    replace: 'if (false)',
+  },
+  {
+    name: 'PinnedQueryBuilder.assertWritable',
+    file: BUILDER,
+    find: "if (this.plane === 'shared') refuseSharedWrite",
+    replace: 'if (false) refuseSharedWrite',
+  },
+  {
+    name: 'PinnedQueryBuilder.assertOwn: the active run',
+    file: BUILDER,
+    find: '    this.run.assertActive()\n    if (this.narrowed)',
+    replace: '    if (this.narrowed)',
+  },
+  { name: 'PinnedQueryBuilder.assertOwn: visible rows', file: BUILDER, find: '    if (this.narrowed) return\n', replace: '    return\n' },
+  {
+    name: 'PinnedQueryBuilder.getNativeQuery: joins',
+    file: BUILDER,
+    find: 'assertOwnJoin(join, this.run.tenant, this.mainAlias.meta)\n    return query',
+    replace: 'void join\n    return query',
+  },
+  { name: 'assertOwnJoin: its schema', file: BUILDER, find: '  refuseOtherSchema(schema, tenant)\n}', replace: '}' },
+  {
+    name: 'assertOwnJoin: another database',
+    file: BUILDER,
+    find: "if (tenant.isolation === 'database') throw new CrossDatabaseQueryError",
+    replace: 'if (false) throw new CrossDatabaseQueryError',
+  },
+  {
+    name: 'refuseUnreadable',
+    file: BUILDER,
+    find: "  if (planeOf(meta) === 'tenant') return\n  const marks",
+    replace: '  if (1) return\n  const marks',
+  },
+  {
+    name: 'refuseOtherSchema',
+    file: BUILDER,
+    find: "if (schema != null && schema !== '*' && schema !== tenant.schema) {",
+    replace: 'if (false) {',
+  },
+  {
+    name: 'TenantGuard.onInit',
+    file: GUARD,
+    find: 'if (driver !== undefined && stampOf(entity) === undefined) stamp',
+    replace: 'if (false) stamp',
+  },
+  {
+    name: 'TenantGuard.onFlush',
+    file: GUARD,
+    find: '    const driver = tenantDriverOf(em as EntityManager)\n    driver?.assertActive()\n',
+    replace: '    if (1) return\n    const driver = tenantDriverOf(em as EntityManager)\n    driver?.assertActive()\n',
+  },
+  {
+    name: 'TenantGuard: whose entity it is',
+    file: GUARD,
+    find: "else if (owner !== driver.tenant.id) throw foreign(meta.className, driver, 'would be written')",
+    replace: '',
+  },
+  {
+    name: 'TenantGuard: whom it refers to',
+    file: GUARD,
+    find: 'for (const target of relationTargets(changeSet)) assertReferable',
+    replace: 'for (const target of []) assertReferable',
+  },
+  {
+    name: 'TenantGuard: collections',
+    file: GUARD,
+    find: 'for (const item of collection.getItems(false)) assertReferable',
+    replace: 'for (const item of []) assertReferable',
+  },
+  {
+    name: 'TenantGuard: shared entities',
+    file: GUARD,
+    find: 'if (driver !== undefined) refuseSharedWrite',
+    replace: 'if (false) refuseSharedWrite',
+  },
+  { name: 'assertSharedReferences', file: GUARD, find: "if (driver?.tenant.isolation === 'database') await", replace: 'if (false) await' },
+  {
+    name: 'RunConnection: the active run',
+    file: RUN_CONNECTION,
+    find: '  #admit(transaction?: unknown): void {\n    this.#run.assertActive()\n',
+    replace: '  #admit(transaction?: unknown): void {\n',
+  },
+  {
+    name: 'RunConnection: whose transaction it is',
+    file: RUN_CONNECTION,
+    find: 'if (transaction == null || beganBy.get(transaction) === this.#run.tenant.id) return',
+    replace: 'if (1) return',
+  },
+  {
+    name: 'RunConnection: Kysely of its own',
+    file: RUN_CONNECTION,
+    find: "if (name === 'acquireConnection') run.assertActive()",
+    replace: '',
+  },
+  {
+    name: 'RunConnection: the pool',
+    file: RUN_CONNECTION,
+    find: "    return Promise.reject(this.#refusal('close'))",
+    replace: '    return this.#target.close(true) as Promise<never>',
+  },
+  {
+    name: 'ReadingControlDriver: query builders',
+    file: READING,
+    find: 'return readOnly(super.createQueryBuilder(...args))',
+    replace: 'return super.createQueryBuilder(...args)',
+  },
+  {
+    name: 'ReadingControlDriver: clones',
+    file: READING,
+    find: 'readOnly(clone(...args))',
+    replace: 'clone(...args)',
+  },
+  {
+    name: 'ReadingControlDriver.nativeInsert',
+    file: READING,
+    find: '  override nativeInsert(): Promise<unknown> {\n    return Promise.reject(forbidden())\n  }\n',
+    replace: '',
+  },
+  {
+    name: 'ReadingControlDriver.nativeUpdate',
+    file: READING,
+    find: '  override nativeUpdate(): Promise<unknown> {\n    return Promise.reject(forbidden())\n  }\n',
+    replace: '',
+  },
+  {
+    name: 'ReadingControlDriver.nativeDelete',
+    file: READING,
+    find: '  override nativeDelete(): Promise<unknown> {\n    return Promise.reject(forbidden())\n  }\n',
+    replace: '',
+  },
+]
