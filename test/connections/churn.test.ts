@@ -1,5 +1,4 @@
 /** Eviction is safe in use, and the caps hold what they say: the server is asked while it happens. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { assert } from 'chai'
 import { em } from 'mikro-tenantkit'
 import { Tag, ada, testTenancy, type TestTenancy } from '../helpers/tenancy.ts'
