@@ -226,6 +226,31 @@ describe('tenants with databases of their own', () => {
     await kit.asSystem(() => inTenant('acme', async () => assert.equal(await em().count(Author), 1)))
   })
 
+  it('S3: a statement that would leave something in the session is not sent', async () => {
+    for (const slug of ['acme', 'globex']) {
+      for (const sql of [
+        `set search_path to "${kit.prefix}_acme"`,
+        '\n SET SESSION timezone to 1',
+        "set time zone 'UTC'",
+        'reset all',
+        'discard all',
+        'listen x',
+        'prepare x as select 1',
+      ]) {
+        const dump = () => (em().getConnection() as unknown as { executeDump(sql: string): Promise<void> }).executeDump(sql)
+        for (const send of [() => em().execute(sql), () => em().transactional(manager => manager.execute(sql)), dump])
+          assert.equal(await codeOf(() => inTenant<unknown>(slug, send)), 'SQL_REFUSED', sql)
+      }
+      await inTenant(slug, () =>
+        em().transactional(async manager => {
+          await manager.execute('set local statement_timeout = 5000')
+          await manager.execute('set transaction read only')
+          await manager.execute('set constraints all immediate')
+        }),
+      )
+    }
+  })
+
   it('closing the tenancy closes every connection to every database', async () => {
     const own = await testTenancy()
     try {
