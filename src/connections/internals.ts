@@ -50,12 +50,29 @@ export interface TransactionalOptions {
 
 /** A driver of Kysely. */
 export interface KyselyDriver {
-  acquireConnection(...args: unknown[]): Promise<unknown>
+  init(...args: unknown[]): Promise<void>
+  acquireConnection(...args: unknown[]): Promise<PooledConnection>
+  beginTransaction(connection: PooledConnection, settings: unknown): Promise<void>
+  commitTransaction(connection: PooledConnection): Promise<void>
+  rollbackTransaction(connection: PooledConnection): Promise<void>
+  savepoint(connection: PooledConnection, ...how: readonly unknown[]): Promise<void>
+  rollbackToSavepoint(connection: PooledConnection, ...how: readonly unknown[]): Promise<void>
+  releaseSavepoint(connection: PooledConnection, ...how: readonly unknown[]): Promise<void>
+  releaseConnection(connection: PooledConnection): Promise<void>
+}
+
+/** A connection that a driver of Kysely gives out. */
+export interface PooledConnection {
+  executeQuery(...args: unknown[]): Promise<unknown>
+  streamQuery(...args: unknown[]): AsyncIterableIterator<unknown>
+  cancelQuery(...args: unknown[]): Promise<void>
+  killSession(...args: unknown[]): Promise<void>
+  collectSessionInfo(...args: unknown[]): Promise<void>
 }
 
 /** A connection that hands out what its Kysely is driven by. */
 export interface DrivenConnection extends ConnectionInternals {
-  kyselyDriver(): KyselyDriver
+  kyselyDriver(): unknown
 }
 
 export const BaseConnection = PostgreSqlConnection as unknown as new (

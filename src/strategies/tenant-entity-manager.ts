@@ -51,24 +51,13 @@ export class TenantEntityManager extends EntityManager {
 
   override async begin(options?: Parameters<EntityManager['begin']>[0]): Promise<void> {
     await super.begin(options)
-    const driver = tenantDriverOf(this)
-    driver?.transactions.set(this, this.getTransactionContext())
-    // The run may have ended while the connection was waited for: its end did not see this transaction.
-    if (driver?.ended === true) driver.end()
-    driver?.assertActive()
-  }
-
-  override async commit(): Promise<void> {
-    await super.commit()
-    tenantDriverOf(this)?.transactions.delete(this)
+    tenantDriverOf(this)?.assertActive()
   }
 
   /** After the run has ended there is nothing left to roll back: its end did. */
   override async rollback(): Promise<void> {
-    const driver = tenantDriverOf(this)
-    if (driver?.ended === true) this.resetTransactionContext()
+    if (tenantDriverOf(this)?.ended === true) this.resetTransactionContext()
     else await super.rollback()
-    driver?.transactions.delete(this)
   }
 
   /** Cached rows are kept apart by tenant, by plane, and by whether the system (which sees every row) asked. */
@@ -205,7 +194,9 @@ function cacheKeyOf(manager: EntityManager, name: string): string {
 }
 
 /** One object instead of a list of conditions, where nothing but the soft-delete filter joins in: each level costs as much as a comparison. */
-const { applyFilters } = EntityManager.prototype as unknown as { readonly applyFilters: (this: void, ...args: unknown[]) => Promise<unknown> }
+const { applyFilters } = EntityManager.prototype as unknown as {
+  readonly applyFilters: (this: void, ...args: unknown[]) => Promise<unknown>
+}
 Object.defineProperty(TenantEntityManager.prototype, 'applyFilters', {
   configurable: true,
   writable: true,

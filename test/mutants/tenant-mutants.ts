@@ -27,8 +27,8 @@ export const TENANT_MUTANTS: readonly Mutant[] = [
   {
     name: 'TenantDriver.end: open transactions',
     file: DRIVER,
-    find: 'for (const transaction of this.transactions.values()) {',
-    replace: 'for (const transaction of []) {',
+    find: '    this.held?.end()\n',
+    replace: '',
   },
   {
     name: 'TenantDriver.getSchemaName: its own schema',
@@ -108,12 +108,6 @@ export const TENANT_MUTANTS: readonly Mutant[] = [
     file: MANAGER,
     find: 'if (this.getDriver() instanceof ReadingControlDriver)',
     replace: 'if (false)',
-  },
-  {
-    name: 'TenantEntityManager.begin: remembering',
-    file: MANAGER,
-    find: '    driver?.transactions.set(this, this.getTransactionContext())\n',
-    replace: '',
   },
   {
     name: 'TenantEntityManager.flush',
@@ -248,8 +242,8 @@ export const TENANT_MUTANTS: readonly Mutant[] = [
   {
     name: 'RunConnection: Kysely of its own',
     file: RUN_CONNECTION,
-    find: "if (name === 'acquireConnection') run.assertActive()",
-    replace: '',
+    find: 'createDriver: () => held as never,',
+    replace: 'createDriver: () => (target as DrivenConnection).kyselyDriver() as never,',
   },
   {
     name: 'RunConnection: the pool',
