@@ -34,6 +34,7 @@ export interface Governance extends Omit<AccountOptions, 'server' | 'max'> {
 /** The part of a Kysely driver that is guarded; its methods are replaced in place because its state is private. */
 interface KyselyDriver {
   acquireConnection(...args: unknown[]): Promise<KyselyConnection>
+  destroy(): Promise<void>
 }
 interface KyselyConnection {
   executeQuery(...args: unknown[]): Promise<unknown>
@@ -96,6 +97,8 @@ export class GuardedConnection extends BaseConnection {
     this.#closed = true
     this.#governed?.close()
     await super.close(force)
+    // Kysely ends the pool of a driver that it began itself alone: those of runs may have used this one, and it not once.
+    await this.#driver?.destroy()
   }
 
   /** @throws NO_TENANT_CONTEXT if the statement names a tenant's table without a tenant. */

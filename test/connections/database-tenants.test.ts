@@ -77,6 +77,14 @@ describe('tenants with databases of their own', () => {
     assert.equal(kit.tenancy.stats().leases, 0)
   })
 
+  it('a pool that served transactions alone is closed with its connections, before they would be idle for too long', async () => {
+    for (const slug of ['globex', 'hooli', 'pied-piper', 'globex'])
+      await inTenant(slug, () => em().transactional(manager => manager.count(Tag)))
+    const { connections } = kit.tenancy.stats()
+    for (const end = Date.now() + 3_000; kit.tenancy.stats().connections.open > 2 && Date.now() < end;) await setTimeout(20)
+    assert.isAtMost(kit.tenancy.stats().connections.open, 2, JSON.stringify(connections))
+  })
+
   it('a connection that was closed refuses, and never reaches the control database', async () => {
     const { connection, manager } = await inTenant('globex', async () => {
       await em().count(Tag)
