@@ -9,7 +9,7 @@ import type { Configuration } from '@mikro-orm/postgresql'
 import { ConnectionClosedError, NoTenantContextError, PoolExhaustedError, TenancyError } from '../errors.ts'
 import type { ConnectionBudget } from './connection-budget.ts'
 import { governPool, type GovernablePool, type GovernedPool } from './governed-pool.ts'
-import { BaseConnection, type ConnectionSettings } from './internals.ts'
+import { BaseConnection, type ConnectionSettings, type KyselyConnection, type KyselyDriver } from './internals.ts'
 import type { AccountOptions } from './pool-account.ts'
 import { refusedStartUp } from './search-path.ts'
 
@@ -31,14 +31,6 @@ export interface Governance extends Omit<AccountOptions, 'server' | 'max'> {
   readonly budget: ConnectionBudget
 }
 
-/** The part of a Kysely driver that is guarded; its methods are replaced in place because its state is private. */
-interface KyselyDriver {
-  acquireConnection(...args: unknown[]): Promise<KyselyConnection>
-}
-interface KyselyConnection {
-  executeQuery(...args: unknown[]): Promise<unknown>
-  streamQuery(...args: unknown[]): AsyncIterableIterator<unknown>
-}
 interface KyselyDialect {
   createDriver(): KyselyDriver
 }
@@ -132,6 +124,7 @@ export class GuardedConnection extends BaseConnection {
     if (this.#closed) throw new ConnectionClosedError(this.#key)
   }
 
+  /** Its methods are replaced in place because its state is private. */
   #guardDriver(driver: KyselyDriver): KyselyDriver {
     const acquire = driver.acquireConnection.bind(driver)
     driver.acquireConnection = async (...args) => {

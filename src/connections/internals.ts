@@ -48,9 +48,26 @@ export interface TransactionalOptions {
   readonly ctx?: unknown
 }
 
-/** A driver of Kysely. */
+/** A connection of Kysely 0.29, out of its pool. */
+export interface KyselyConnection {
+  executeQuery(...args: unknown[]): Promise<unknown>
+  streamQuery(...args: unknown[]): AsyncIterableIterator<unknown>
+  cancelQuery?(...args: unknown[]): Promise<void>
+  killSession?(...args: unknown[]): Promise<void>
+  collectSessionInfo?(...args: unknown[]): Promise<void>
+}
+
+/** A driver of Kysely 0.29. */
 export interface KyselyDriver {
-  acquireConnection(...args: unknown[]): Promise<unknown>
+  init(...args: unknown[]): Promise<void>
+  acquireConnection(...args: unknown[]): Promise<KyselyConnection>
+  beginTransaction(connection: KyselyConnection, ...rest: unknown[]): Promise<void>
+  commitTransaction(connection: KyselyConnection): Promise<void>
+  rollbackTransaction(connection: KyselyConnection): Promise<void>
+  savepoint(connection: KyselyConnection, ...rest: unknown[]): Promise<void>
+  rollbackToSavepoint(connection: KyselyConnection, ...rest: unknown[]): Promise<void>
+  releaseSavepoint(connection: KyselyConnection, ...rest: unknown[]): Promise<void>
+  releaseConnection(connection: KyselyConnection, ...rest: unknown[]): Promise<void>
 }
 
 /** A connection that hands out what its Kysely is driven by. */

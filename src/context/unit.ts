@@ -152,13 +152,15 @@ function watch(connection: ReservedConnection): void {
   const execute = connection.executeQuery.bind(connection)
   connection.executeQuery = (query, ...rest) => {
     const owner = owners.get(connection)
-    if (owner?.state === 'aborted' && !CONTROLS_TRANSACTION.test(query.sql)) return Promise.reject(new RunAbortedError(owner.tenant.slug))
+    const isRefused = owner !== undefined && (owner.state !== 'active' || currentContext()?.tenant?.id !== owner.tenant.id)
+    if (isRefused && !CONTROLS_TRANSACTION.test(query.sql)) return Promise.reject(refusalOf(owner))
     return execute(query, ...rest)
   }
   const stream = connection.streamQuery.bind(connection)
   connection.streamQuery = async function* (...args) {
     const owner = owners.get(connection)
     if (owner === undefined) return yield* stream(...args)
+    assertTaken(owner)
     for await (const chunk of stream(...args)) yield { ...chunk, rows: takenBy(owner, chunk.rows) }
   }
 }
@@ -199,6 +201,20 @@ function assertTaken({ tenant, state }: Lifetime): void {
       'Read the stream inside the run that opened it.',
     )
   }
+}
+
+/** Whoever holds a transaction can send statements without asking the run that it belongs to. */
+function refusalOf({ tenant, state }: Lifetime): Error {
+  if (state === 'aborted') return new RunAbortedError(tenant.slug)
+  if (state === 'ended') return ended(tenant)
+  return new CrossTenantEntityError(
+    `A transaction of tenant "${tenant.slug}" is used while ${nameOf(currentContext()?.tenant)} is active.`,
+    'Use it inside the run that began it.',
+  )
+}
+
+function nameOf(tenant: TenantRef | undefined): string {
+  return tenant === undefined ? 'no tenant' : `tenant "${tenant.slug}"`
 }
 
 async function cancel(connection: ReservedConnection): Promise<void> {

@@ -5,9 +5,10 @@
  * its Kysely, a transaction) is refused before anything is sent, and so is a transaction that another tenant began.
  */
 import { Kysely } from '@mikro-orm/sql'
-import type { ConnectionInternals, DrivenConnection, KyselyDriver, TransactionalOptions } from '../connections/internals.ts'
+import type { ConnectionInternals, DrivenConnection, TransactionalOptions } from '../connections/internals.ts'
 import { CrossTenantEntityError } from '../errors.ts'
 import type { PinnedTo } from './pinned-query-builder.ts'
+import { RunKyselyDriver } from './run-kysely.ts'
 
 /** The tenant that began a transaction, by id. */
 const beganBy = new WeakMap<object, string>()
@@ -18,6 +19,10 @@ export class RunConnection {
   readonly #target: ConnectionInternals
   readonly #run: PinnedTo
   #client: Kysely<unknown> | undefined
+  #kyselyDriver: RunKyselyDriver | undefined
+  /** Transactions that were begun by hand: a run that ends takes them with it. */
+  readonly #begun = new Set<object>()
+  #ended = false
 
   constructor(target: ConnectionInternals, run: PinnedTo) {
     this.#target = target
@@ -46,17 +51,34 @@ export class RunConnection {
 
   async begin(options: TransactionalOptions = {}): Promise<object> {
     this.#admit(options.ctx)
-    return this.#own(await this.#target.begin(options))
+    const transaction = this.#own(await this.#target.begin(options))
+    // A savepoint ends with the transaction that it stands in.
+    if (options.ctx == null) this.#begun.add(transaction)
+    // The run may have ended while the connection was waited for: its end did not see this transaction.
+    if (this.#ended) this.end()
+    this.#run.assertActive()
+    return transaction
   }
 
   async commit(...args: Arguments<'commit'>): Promise<void> {
     this.#admit(args[0])
     await this.#target.commit(...args)
+    this.#begun.delete(args[0] as object)
   }
 
   async rollback(...args: Arguments<'rollback'>): Promise<void> {
     this.#admit(args[0])
     await this.#target.rollback(...args)
+    this.#begun.delete(args[0] as object)
+  }
+
+  /** Rolls back what is open: the run has ended. */
+  end(): void {
+    this.#ended = true
+    // A connection that is gone has rolled back already.
+    for (const transaction of this.#begun) this.#target.rollback(transaction).catch(() => undefined)
+    this.#begun.clear()
+    this.#kyselyDriver?.end()
   }
 
   async transactional<T>(work: (transaction: object) => Promise<T>, options: TransactionalOptions = {}): Promise<T> {
@@ -86,7 +108,8 @@ export class RunConnection {
   /** Kysely of this run: its own, so that it is refused when it is kept. */
   getClient(): Kysely<unknown> {
     this.#admit()
-    this.#client ??= new Kysely(dialectOf(this.#target, this.#run))
+    this.#kyselyDriver ??= new RunKyselyDriver((this.#target as DrivenConnection).kyselyDriver(), this.#run)
+    this.#client ??= new Kysely(dialectOf(this.#target, this.#kyselyDriver))
     return this.#client
   }
 
@@ -153,31 +176,17 @@ export class RunConnection {
   }
 }
 
-/** A Kysely over the driver of another one, which gives connections to the run alone, and closes nothing. */
-function dialectOf(target: ConnectionInternals, run: PinnedTo) {
+/** A Kysely over the pool of another one. */
+function dialectOf(target: ConnectionInternals, driver: RunKyselyDriver) {
   const shared = target.getClient() as Kysely<unknown>
   const executor = () => shared.getExecutor()
   const introspector = shared.introspection.constructor as new (db: unknown) => Kysely<unknown>['introspection']
   return {
     dialect: {
-      createDriver: () => heldBy((target as DrivenConnection).kyselyDriver(), run) as never,
+      createDriver: () => driver as never,
       createAdapter: () => executor().adapter,
       createQueryCompiler: () => ({ compileQuery: (node: never, queryId: never) => executor().compileQuery(node, queryId) }),
       createIntrospector: (db: unknown) => new introspector(db),
     },
   }
-}
-
-function heldBy(driver: KyselyDriver, run: PinnedTo): KyselyDriver {
-  return new Proxy(driver, {
-    get(target, name) {
-      if (name === 'destroy') return () => Promise.resolve()
-      const value: unknown = Reflect.get(target, name, target)
-      if (typeof value !== 'function') return value
-      return (...args: unknown[]): unknown => {
-        if (name === 'acquireConnection') run.assertActive()
-        return Reflect.apply(value, target, args)
-      }
-    },
-  })
 }

@@ -35,8 +35,6 @@ export class TenantDriver extends BaseDriver {
   /** MikroORM finds the EntityManager of a transaction by name: one of its own per run keeps runs apart. */
   declare readonly contextName: string
   declare ended: boolean
-  /** Transactions that were begun by hand, by their EntityManager: a run that ends takes them with it. */
-  declare readonly transactions: Map<EntityManager, unknown>
 
   /** A driver for one run in one tenant. It shares everything with the control plane's driver but the schema and, maybe, the connection. */
   static forRun(control: ControlDriver, tenant: TenantRef, connection: ConnectionInternals, events: EventManager): TenantDriver {
@@ -46,7 +44,6 @@ export class TenantDriver extends BaseDriver {
       control,
       sharedReading: undefined,
       held: undefined,
-      transactions: new Map(),
       connection,
       events,
       replicas: [],
@@ -64,11 +61,7 @@ export class TenantDriver extends BaseDriver {
   /** Ends the run: nothing is reached through this driver any more, and transactions left open are rolled back. */
   end(): void {
     this.ended = true
-    for (const transaction of this.transactions.values()) {
-      // A connection that is gone has rolled back already.
-      this.connection.rollback(transaction).catch(() => undefined)
-    }
-    this.transactions.clear()
+    this.held?.end()
   }
 
   /**

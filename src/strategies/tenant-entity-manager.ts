@@ -49,26 +49,10 @@ export class TenantEntityManager extends EntityManager {
     return super.getConnection(type)
   }
 
-  override async begin(options?: Parameters<EntityManager['begin']>[0]): Promise<void> {
-    await super.begin(options)
-    const driver = tenantDriverOf(this)
-    driver?.transactions.set(this, this.getTransactionContext())
-    // The run may have ended while the connection was waited for: its end did not see this transaction.
-    if (driver?.ended === true) driver.end()
-    driver?.assertActive()
-  }
-
-  override async commit(): Promise<void> {
-    await super.commit()
-    tenantDriverOf(this)?.transactions.delete(this)
-  }
-
   /** After the run has ended there is nothing left to roll back: its end did. */
   override async rollback(): Promise<void> {
-    const driver = tenantDriverOf(this)
-    if (driver?.ended === true) this.resetTransactionContext()
+    if (tenantDriverOf(this)?.ended === true) this.resetTransactionContext()
     else await super.rollback()
-    driver?.transactions.delete(this)
   }
 
   /** Cached rows are kept apart by tenant, by plane, and by whether the system (which sees every row) asked. */
@@ -76,7 +60,7 @@ export class TenantEntityManager extends EntityManager {
     return super.clearCache(cacheKeyOf(this, cacheKey))
   }
 
-  /** Before MikroORM computes anything: `onCreate` would complain of the missing actor first. */
+  /** In the context of whoever asks: a flush that waits for another one begins in the context of that one, where its guard would find nothing. */
   override async flush(): Promise<void> {
     tenantDriverOf(this)?.assertActive()
     await super.flush()
@@ -205,7 +189,9 @@ function cacheKeyOf(manager: EntityManager, name: string): string {
 }
 
 /** One object instead of a list of conditions, where nothing but the soft-delete filter joins in: each level costs as much as a comparison. */
-const { applyFilters } = EntityManager.prototype as unknown as { readonly applyFilters: (this: void, ...args: unknown[]) => Promise<unknown> }
+const { applyFilters } = EntityManager.prototype as unknown as {
+  readonly applyFilters: (this: void, ...args: unknown[]) => Promise<unknown>
+}
 Object.defineProperty(TenantEntityManager.prototype, 'applyFilters', {
   configurable: true,
   writable: true,

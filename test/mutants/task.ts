@@ -4,6 +4,7 @@ import type { Place } from '../interleaving/world.ts'
 export interface Task {
   /** Absent: nothing is taken out, and nothing must be found. */
   readonly mutant?: string
+  readonly strict: boolean
   readonly controlUrl: string
   readonly directUrl: string | undefined
   readonly keys: string
