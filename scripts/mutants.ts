@@ -25,7 +25,7 @@ const SEED = 20_261
 const NO_END_MS = 60_000
 const NOTHING_REMOVED = '(every guard in place)'
 /** What is tried: a mutant, or nothing taken out. */
-type Trial = Pick<Mutant, 'name' | 'finds'> & { readonly strict?: boolean; readonly isWhole?: boolean }
+type Trial = Pick<Mutant, 'name' | 'finds' | 'probes'> & { readonly strict?: boolean; readonly isWhole?: boolean }
 const WHOLE: readonly Trial[] = [
   { name: NOTHING_REMOVED, isWhole: true },
   { name: `${NOTHING_REMOVED.slice(0, -1)}, strict mode)`, isWhole: true, strict: true },
@@ -91,13 +91,14 @@ async function keepSharedRows({ kit }: Site): Promise<void> {
   )
 }
 
-async function tryOne(site: Site, { name, isWhole = false, strict = false, finds }: Trial): Promise<Row> {
+async function tryOne(site: Site, { name, isWhole = false, strict = false, finds, probes }: Trial): Promise<Row> {
   await reset(site)
   const started = Date.now()
   const { database, keys, migrations } = site.kit.options
   const task: Task = {
     ...(isWhole ? {} : { mutant: name }),
     strict,
+    probes: strict && !isWhole ? 'strict' : probes,
     controlUrl: database.url as string,
     directUrl: database.directUrl,
     keys: keys as string,

@@ -11,7 +11,7 @@ const RUNS = 'runs.ts'
 const ABORT = 'http/abort.ts'
 const SQL = 'strategies/tenant-sql.ts'
 
-export const CONTEXT_MUTANTS: readonly Mutant[] = [
+const CONNECTION_MUTANTS: readonly Mutant[] = [
   {
     name: 'RunConnection: the active run',
     file: RUN_CONNECTION,
@@ -50,11 +50,11 @@ export const CONTEXT_MUTANTS: readonly Mutant[] = [
       ['execute', 'args[3]', 'return this.#target.execute(...args)'],
       ['stream', 'args[2]', 'yield* this.#target.stream(...args)'],
       ['executeDump', '', 'await this.#target.executeDump(dump)'],
-      ['begin', 'options.ctx', 'return this.#own(await this.#target.begin(options))'],
+      ['begin', 'options.ctx', 'const transaction = this.#own(await this.#target.begin(options))'],
       ['commit', 'args[0]', 'await this.#target.commit(...args)'],
       ['rollback', 'args[0]', 'await this.#target.rollback(...args)'],
       ['transactional', 'options.ctx', 'return this.#target.transactional('],
-      ['getClient', '', 'this.#client ??='],
+      ['getClient', '', 'this.#kyselyDriver ??='],
     ] as const
   ).map(([method, given, next]): Mutant => ({
     name: `RunConnection.${method}`,
@@ -80,6 +80,9 @@ export const CONTEXT_MUTANTS: readonly Mutant[] = [
     find: '  destroy(): Promise<void> {\n    return Promise.resolve()',
     replace: '  destroy(): Promise<void> {\n    return (this.#driver as unknown as { destroy(): Promise<void> }).destroy()',
   },
+]
+
+const RUN_MUTANTS: readonly Mutant[] = [
   {
     name: 'RunEvents.registerSubscriber',
     file: 'strategies/run-events.ts',
@@ -275,4 +278,9 @@ export const CONTEXT_MUTANTS: readonly Mutant[] = [
     find: '  if (value instanceof Uint8Array) return Buffer.from(value)\n',
     replace: '  return value as never\n',
   },
+]
+
+export const CONTEXT_MUTANTS: readonly Mutant[] = [
+  ...CONNECTION_MUTANTS,
+  ...RUN_MUTANTS.map(mutant => ({ ...mutant, probes: 'context' as const })),
 ]

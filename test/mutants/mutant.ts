@@ -25,7 +25,9 @@ export interface Mutant extends Edit {
   readonly with?: readonly string[]
   /** What the finding must say. Where two guards cover each other, it tells what neither refuses from what one of them would have. */
   readonly finds?: string
-  /** Whether it is tried in strict mode, with the probes of that. */
+  /** Which probes alone try it. Default: the interleaving, which does nothing that those are about, and then all probes. */
+  readonly probes?: 'context'
+  /** Whether it is tried in strict mode, by the probes of that alone. */
   readonly strict?: true
 }
 

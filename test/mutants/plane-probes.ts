@@ -52,8 +52,11 @@ export const PLANE_PROBES: Readonly<Record<string, Probe>> = {
         return manager.flush()
       })
       await mustRefuse(FORBIDDEN, 'insertMany', () => controlEm().insertMany(Country, [data, { ...data, id: newId() }]))
-      const rows = (await controlEm().find(Country, {}, { limit: 2 })).map(({ id, code }) => ({ id, code, ...stamps() }))
-      await mustRefuse(FORBIDDEN, 'upsertMany', () => controlEm().upsertMany(Country, rows))
+      await mustRefuse(FORBIDDEN, 'changes without a transaction', async () => {
+        const manager = controlEm().fork({ disableTransactions: true })
+        for (const country of await manager.find(Country, {}, { limit: 2 })) country.code += 'X'
+        await manager.flush()
+      })
       await mustRefuse(FORBIDDEN, 'native insert', () => controlEm().insert(Country, data))
       await mustRefuse(FORBIDDEN, 'native update', () => controlEm().nativeUpdate(Country, { code: 'none' }, { code: 'XX' }))
       await mustRefuse(FORBIDDEN, 'native delete', () => controlEm().nativeDelete(Country, { code: 'none' }))

@@ -242,7 +242,7 @@ export const TENANT_MUTANTS: readonly Mutant[] = [
     also: [
       { file: GUARD, find: '      assertOwn(collection.owner, helper(collection.owner).__meta as EntityMetadata, driver)\n', replace: '' },
     ],
-    finds: 'a relation: 23503',
+    finds: '23503',
   },
   {
     name: 'TenantGuard: collections',

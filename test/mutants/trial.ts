@@ -12,7 +12,7 @@ import { TENANT_PROBES } from './tenant-probes.ts'
 
 const WAIT_MS = 5_000
 const PROBE_MS = 20_000
-const PROBES = Object.entries({ ...TENANT_PROBES, ...CONTEXT_PROBES, ...PLANE_PROBES })
+const ALL_PROBES = { ...TENANT_PROBES, ...CONTEXT_PROBES, ...PLANE_PROBES }
 
 export async function tryMutant(task: Task): Promise<Verdict> {
   const { controlUrl: url, directUrl, slots, pool, places, operations, clients, seed } = task
@@ -30,8 +30,10 @@ export async function tryMutant(task: Task): Promise<Verdict> {
     )
   const tenancy = await open()
   const world: World = { tenancy, controlUrl: directUrl ?? url, places, slots, pool }
-  const { findings } = await interleave(world, { operations, clients, seed, stopAtFirst: true })
-  if (findings.length > 0) return { killedBy: 'interleaving', finding: findings[0]! }
+  if (task.probes === undefined) {
+    const { findings } = await interleave(world, { operations, clients, seed, stopAtFirst: true })
+    if (findings.length > 0) return { killedBy: 'interleaving', finding: findings[0]! }
+  }
   const [acme, initech, globex, hooli] = ['s-0', 's-1', 'd-0', 'd-1'].map(slug => places.find(place => place.slug === slug)!) as [
     Place,
     Place,
@@ -39,7 +41,8 @@ export async function tryMutant(task: Task): Promise<Verdict> {
     Place,
   ]
   const ground: Ground = { world, tenancy, open, acme, initech, globex, hooli }
-  for (const [name, probe] of task.strict ? Object.entries(STRICT_PROBES) : PROBES) {
+  const probes = task.strict ? STRICT_PROBES : task.probes === 'context' ? CONTEXT_PROBES : ALL_PROBES
+  for (const [name, probe] of Object.entries(probes)) {
     const finding = await Promise.race([probe(ground).then(() => undefined, String), outOfTime()])
     if (finding !== undefined) return { killedBy: `probe: ${name}`, finding }
   }
