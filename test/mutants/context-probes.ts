@@ -24,8 +24,8 @@ import { FOREIGN, NO_CONTEXT, inTenant, must, mustBeFree, mustRefuse, mustRefuse
 
 /** Known to no tenancy. */
 const Stranger = tenantEntity({ name: 'Stranger', properties: { id: p.uuid().primary(), label: p.string() } })
-const LONG_S = 3
-const SHORT_MS = 1_500
+const LONG_S = 4
+const SHORT_MS = 2_500
 
 /** The part of Kysely that is used. */
 interface Kysely {
@@ -181,7 +181,9 @@ export const CONTEXT_PROBES: Readonly<Record<string, Probe>> = {
       await tenancy.runAsSystem('probe', () => tenancy.operate(slug, 'suspend'))
       await mustRefuse('TENANT_SUSPENDED', 'a handle of a suspended tenant', () => handle.run(() => Promise.resolve()))
       await tenancy.runAsSystem('probe', () => tenancy.operate(slug, 'resume'))
-      const working = handle.run(() => em().execute(`select pg_sleep(${LONG_S})`))
+      let isWorking = false
+      const working = handle.run(() => ((isWorking = true), em().execute(`select pg_sleep(${LONG_S})`)))
+      await until(() => isWorking, 'a handle works')
       await sleep(40)
       const began = Date.now()
       await handle[Symbol.asyncDispose]()
@@ -253,7 +255,8 @@ export const CONTEXT_PROBES: Readonly<Record<string, Probe>> = {
     for (const { slug } of [acme, globex]) {
       for (const when of ['before', 'meanwhile'] as const) {
         let worked = false
-        const outcome = await abandoned(tenancy, slug, when, async () => {
+        const isWorking = () => worked
+        const outcome = await abandoned({ tenancy, slug, when, isWorking }, async () => {
           worked = true
           await em().execute(`select pg_sleep(${LONG_S})`)
         })
@@ -285,13 +288,15 @@ export const CONTEXT_PROBES: Readonly<Record<string, Probe>> = {
   },
 }
 
+interface Abandoned {
+  readonly tenancy: Ground['tenancy']
+  readonly slug: string
+  readonly when: 'before' | 'meanwhile'
+  readonly isWorking: () => boolean
+}
+
 /** What a request came to whose client went away: before it came to its tenant, or while it was worked on. At once, or `nothing in time`. */
-async function abandoned(
-  tenancy: Ground['tenancy'],
-  slug: string,
-  when: 'before' | 'meanwhile',
-  work: () => Promise<void>,
-): Promise<string> {
+async function abandoned({ tenancy, slug, when, isWorking }: Abandoned, work: () => Promise<void>): Promise<string> {
   const app = new Koa()
   app.silent = true
   const actor: Actor = { ...ada, plane: 'global', permissions: new Set(['tenants:enter']) }
@@ -321,7 +326,7 @@ async function abandoned(
   try {
     socket.write(`GET / HTTP/1.1\r\nhost: probe\r\nauthorization: Bearer probe\r\nx-tenant: ${slug}\r\n\r\n`)
     if (when === 'meanwhile') {
-      await until(() => tenancy.stats().leases > 0, 'a request is worked on')
+      await until(isWorking, 'a request is worked on')
       await sleep(40)
       socket.destroy()
     }

@@ -33,7 +33,7 @@ export function inTenant<T>({ tenancy }: Ground, place: Place, work: (manager: R
 }
 
 /** Waits until something holds. @throws when it does not within the time */
-export async function until(holds: () => boolean | Promise<boolean>, what: string, ms = 1_500): Promise<void> {
+export async function until(holds: () => boolean | Promise<boolean>, what: string, ms = 3_000): Promise<void> {
   for (const end = Date.now() + ms; !(await holds()); await sleep(10)) if (Date.now() > end) throw new Error(`${what}: not within ${ms} ms`)
 }
 
