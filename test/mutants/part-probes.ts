@@ -135,10 +135,10 @@ const PART_PROBES: Readonly<Record<string, () => Promise<void>>> = {
     must(registry.statistics().open === 2, 'an opening that failed stays')
   },
   'the registry: busy pools': async () => {
-    const { registry, acquire } = registryOf(1, 160)
+    const { registry, acquire } = registryOf(1, 640)
     const held = await acquire('a')
     const waiting = acquire('b')
-    await sleep(40)
+    await sleep(90)
     const newcomer = acquire('a')
     must(await waits(newcomer), 'a busy pool lets newcomers in before those who wait for a slot')
     const nested = acquire('a', '1', true)
