@@ -65,7 +65,7 @@ export class TenantEntityManager extends EntityManager {
     return super.clearCache(cacheKeyOf(this, cacheKey))
   }
 
-  /** Before MikroORM computes anything: `onCreate` would complain of the missing actor first. */
+  /** In the context of whoever asks: a flush that waits for another one begins in the context of that one, where its guard would find nothing. */
   override async flush(): Promise<void> {
     tenantDriverOf(this)?.assertActive()
     await super.flush()
