@@ -31,6 +31,12 @@ export const TENANT_MUTANTS: readonly Mutant[] = [
     replace: 'for (const transaction of []) {',
   },
   {
+    name: 'select templates: the schema of each run',
+    file: 'strategies/select-templates.ts',
+    find: '= fill(template, driver.tenant.schema, values)',
+    replace: '= fill(template, (template.first ??= driver.tenant.schema), values)',
+  },
+  {
     name: 'TenantDriver.getSchemaName: its own schema',
     file: DRIVER,
     find: '      refuseOtherSchema(options?.schema, this.tenant)\n      return this.tenant.schema',
