@@ -31,7 +31,13 @@ export interface ConnectionInternals {
   commit(transaction: unknown, ...rest: unknown[]): Promise<void>
   rollback(transaction: unknown, ...rest: unknown[]): Promise<void>
   transactional<T>(work: (transaction: object) => Promise<T>, options?: TransactionalOptions): Promise<T>
-  execute(query: unknown, params?: readonly unknown[], method?: 'all' | 'get' | 'run', transaction?: unknown): Promise<unknown>
+  execute(
+    query: unknown,
+    params?: readonly unknown[],
+    method?: 'all' | 'get' | 'run',
+    transaction?: unknown,
+    logging?: object,
+  ): Promise<unknown>
   stream(query: unknown, params?: readonly unknown[], transaction?: unknown, ...rest: unknown[]): AsyncIterableIterator<unknown>
   callRoutine(routine: unknown, args?: unknown, transaction?: unknown): Promise<unknown>
   checkConnection(): Promise<unknown>
@@ -96,7 +102,7 @@ export interface QueryBuilderInternals {
       Record<string, { readonly schema?: string; readonly prop: { readonly name: string; readonly targetMeta?: EntityMetadata } }>
     >
   }
-  toQuery(): unknown
+  toQuery(): { readonly sql: string; readonly params: readonly unknown[] }
   getNativeQuery(...args: unknown[]): unknown
   andWhere(condition: object): unknown
   withSchema(schema?: string): QueryBuilderInternals
@@ -123,7 +129,9 @@ export const BaseQueryBuilder = QueryBuilder as unknown as new (
 /** The options that MikroORM hands to its driver, as far as they are read here. */
 export interface DriverOptions extends SchemaOptions {
   readonly ctx?: unknown
-  readonly em?: unknown
+  readonly em?: { readonly id: number; getTransactionSessionContext(): unknown }
+  readonly limit?: number
+  readonly logging?: object
 }
 
 export interface DriverInternals {
@@ -146,6 +154,9 @@ export interface DriverInternals {
   ): QueryBuilderInternals
   resolveConnectionType(asked: { readonly ctx?: unknown; readonly connectionType?: 'read' | 'write' | undefined }): 'read' | 'write'
   joinedProps(meta: EntityMetadata, populate: readonly { field: string }[], options?: unknown): { field: string }[]
+  createQueryBuilderFromOptions(meta: EntityMetadata, where: object, options: object): Promise<QueryBuilderInternals>
+  mapResult(row: unknown, meta: EntityMetadata): unknown
+  rethrow<T>(promise: Promise<T>): Promise<T>
   find(entityName: unknown, where: unknown, options?: DriverOptions): Promise<unknown[]>
   findOne(entityName: unknown, where: unknown, options?: DriverOptions): Promise<unknown>
   count(entityName: unknown, where: unknown, options?: DriverOptions): Promise<number>

@@ -85,7 +85,7 @@ class PinnedQueryBuilder extends BaseQueryBuilder {
     return query
   }
 
-  override toQuery(): unknown {
+  override toQuery(): ReturnType<QueryBuilderInternals['toQuery']> {
     this.assertOwn()
     return super.toQuery()
   }

@@ -22,6 +22,7 @@ import { currentContext, type TenantRef } from '../context/context.ts'
 import { CrossTenantEntityError, NoTenantContextError } from '../errors.ts'
 import { pinnedQueryBuilder, refuseOtherSchema, refuseSharedWrite } from './pinned-query-builder.ts'
 import { RunConnection } from './run-connection.ts'
+import { selectByTemplate } from './select-templates.ts'
 import { SharedReadingDriver } from './shared-reading-driver.ts'
 
 let units = 0
@@ -144,12 +145,14 @@ export class TenantDriver extends BaseDriver {
 
   override find(entityName: unknown, where: unknown, options?: DriverOptions): Promise<unknown[]> {
     const elsewhere = this.controlFor(entityName)
-    return elsewhere === undefined ? super.find(entityName, where, options) : elsewhere.find(entityName, where, outside(options))
+    if (elsewhere !== undefined) return elsewhere.find(entityName, where, outside(options))
+    return this.plainly(entityName, where, options, options?.limit) ?? super.find(entityName, where, options)
   }
 
   override findOne(entityName: unknown, where: unknown, options?: DriverOptions): Promise<unknown> {
     const elsewhere = this.controlFor(entityName)
-    return elsewhere === undefined ? super.findOne(entityName, where, options) : elsewhere.findOne(entityName, where, outside(options))
+    if (elsewhere !== undefined) return elsewhere.findOne(entityName, where, outside(options))
+    return this.plainly(entityName, where, options, 1)?.then(([row]) => row ?? null) ?? super.findOne(entityName, where, options)
   }
 
   override count(entityName: unknown, where: unknown, options?: DriverOptions): Promise<number> {
@@ -200,6 +203,11 @@ export class TenantDriver extends BaseDriver {
   override nativeClone(entityName: unknown, ...rest: unknown[]): Promise<unknown> {
     this.refuseWrite(entityName)
     return super.nativeClone(entityName, ...rest)
+  }
+
+  private plainly(entityName: unknown, where: unknown, options: DriverOptions = {}, limit?: number): Promise<unknown[]> | undefined {
+    const meta = this.metadata.find(entityName)
+    return meta === undefined ? undefined : selectByTemplate(this, meta, where, options, limit)
   }
 
   /** The control plane's driver for a shared entity of a tenant that has a database of its own. */

@@ -25,6 +25,12 @@ export const TENANT_MUTANTS: readonly Mutant[] = [
   { name: 'TenantDriver.end: the mark', file: DRIVER, find: '    this.ended = true\n', replace: '' },
   { name: 'TenantDriver.end: what is open', file: DRIVER, find: '    this.held?.end()\n', replace: '' },
   {
+    name: 'select templates: the schema of each run',
+    file: 'strategies/select-templates.ts',
+    find: '= fill(template, driver.tenant.schema, values)',
+    replace: '= fill(template, (template.first ??= driver.tenant.schema), values)',
+  },
+  {
     name: 'TenantDriver.getSchemaName: its own schema',
     file: DRIVER,
     find: '      refuseOtherSchema(options?.schema, this.tenant)\n      return this.tenant.schema',
