@@ -93,9 +93,6 @@ export interface QueryBuilderInternals {
   from(...args: unknown[]): unknown
   select(...args: unknown[]): unknown
   where(condition: object): unknown
-  orderBy(order: object): unknown
-  limit(rows: number): unknown
-  setLockMode(mode: unknown): unknown
   returning(fields: readonly string[]): unknown
   insert(...args: unknown[]): unknown
   insertFrom(...args: unknown[]): unknown
