@@ -10,10 +10,10 @@ import { rowOf, type Row } from '../harness/report.ts'
 import { alternate, timed } from '../harness/rounds.ts'
 
 const ENTITIES = 1_000
-const WARM_UP = 4
+const WARM_UP = 3
 const LISTED = 100_000
 const PAGE = 50
-const FINDS = 15
+const FINDS = 10
 
 const properties = () => ({
   id: p
@@ -120,8 +120,8 @@ async function finds({ say, sizes }: Bench, run: Run): Promise<Row> {
       }),
     )
   const sides = [() => find(order), () => find(withDeleted(order))]
-  await alternate(WARM_UP * 2, sides)
-  const rounds = await alternate(sizes.rounds * 2, sides)
+  await alternate(WARM_UP, sides)
+  const rounds = await alternate(sizes.rounds, sides)
   return rowOf({
     name: `find of ${PAGE} rows with the soft-delete filter`,
     unit: 'ms',
