@@ -6,6 +6,7 @@
  */
 import { Kysely } from '@mikro-orm/sql'
 import type { ConnectionInternals, DrivenConnection, KyselyDriver, TransactionalOptions } from '../connections/internals.ts'
+import { beginClock } from '../context/clock.ts'
 import { CrossTenantEntityError } from '../errors.ts'
 import { HeldConnections } from './held-connections.ts'
 import type { PinnedTo } from './pinned-query-builder.ts'
@@ -60,7 +61,7 @@ export class RunConnection {
   async begin(options: TransactionalOptions = {}): Promise<object> {
     this.#admit(options.ctx)
     const begin = Reflect.get(this.#target, 'begin') as (...args: unknown[]) => Promise<object>
-    return this.#own(await begin.call(this.#overOwnClient(), options))
+    return this.#own(await begin.call(this.#overOwnClient(), options), options)
   }
 
   async commit(...args: Arguments<'commit'>): Promise<void> {
@@ -181,9 +182,9 @@ export class RunConnection {
     )
   }
 
-  #own<T extends object>(transaction: T): T {
+  #own<T extends object>(transaction: T, { ctx }: TransactionalOptions): T {
     beganBy.set(transaction, this.#run.tenant.id)
-    return transaction
+    return beginClock(transaction, ctx)
   }
 
   #refusal(method: string): CrossTenantEntityError {
