@@ -14,7 +14,7 @@ import { auditProperties, softDeleteFilter, type AuditField, type AuditPropertie
 import { ConfigurationError } from '../errors.ts'
 import { SHARED_SCHEMA } from '../naming.ts'
 import { visibilityFilter } from './visibility.ts'
-import { SCOPE, VISIBLE_TO, WILDCARD_SCHEMA, marksOf, type Plane, type Scope } from './scope.ts'
+import { HISTORY, SCOPE, VISIBLE_TO, WILDCARD_SCHEMA, marksOf, type HistoryMark, type Plane, type Scope } from './scope.ts'
 
 /** The properties of an entity: builders, and functions that return one where entities refer to each other. */
 export type EntityProperties = Record<string, unknown>
@@ -27,6 +27,12 @@ export interface ScopedIndex<TName extends string> {
   readonly where?: NoInfer<{ readonly [K in TName]?: unknown }> | string
 }
 
+/** What the option `history` takes beside `true`. */
+export interface HistoryOptions<TName extends string> {
+  /** Properties whose values are left out of the history; those that are `hidden()` always are. Default: none. */
+  readonly redact?: readonly NoInfer<TName>[]
+}
+
 /** What `sharedEntity` and `tenantEntity` take: MikroORM's `defineEntity` options without `schema`, which follows from the scope. */
 export interface ScopedEntityOptions<TName extends string, TTable extends string, TProperties extends EntityProperties> extends Omit<
   EntityMetadataWithProperties<TName, TTable, TProperties & AuditProperties>,
@@ -36,6 +42,8 @@ export interface ScopedEntityOptions<TName extends string, TTable extends string
   readonly indexes?: readonly ScopedIndex<Extract<keyof TProperties, string> | AuditField>[]
   /** Unique constraints. `where: { deletedAt: null }` frees a value when its row is deleted. */
   readonly uniques?: readonly ScopedIndex<Extract<keyof TProperties, string> | AuditField>[]
+  /** Records every change of a row in the history of its plane, in the same transaction. Default false. */
+  readonly history?: boolean | HistoryOptions<Extract<keyof TProperties, string>>
   readonly properties: TProperties | ((p: PropertyBuilders) => TProperties)
 }
 
@@ -155,7 +163,7 @@ function scoped<TName extends string, TTable extends string, TProperties extends
   plane: Plane,
   visibleTo?: string,
 ): ScopedEntity<TName, TTable, TProperties> {
-  const { properties, ...meta } = options
+  const { properties, history = false, ...meta } = options
   const own: EntityProperties = typeof properties === 'function' ? properties(p) : properties
   const added: EntityProperties = {
     ...(visibleTo === undefined ? {} : { [visibleTo]: visibilityProperty() }),
@@ -173,7 +181,14 @@ function scoped<TName extends string, TTable extends string, TProperties extends
   const marks = marksOf(entity.meta)
   marks[SCOPE] = scope
   if (visibleTo !== undefined) marks[VISIBLE_TO] = visibleTo
+  if (history !== false) marks[HISTORY] = historyMark(options.name, own, history === true ? [] : (history.redact ?? []))
   return entity
+}
+
+function historyMark(entity: string, own: EntityProperties, redact: readonly string[]): HistoryMark {
+  const unknown = redact.filter(name => !(name in own))
+  if (unknown.length > 0) throw new ConfigurationError([`${entity}: history.redact names ${unknown.join(', ')}, which it does not have.`])
+  return Object.freeze({ redact: new Set(redact) })
 }
 
 /** MikroORM's UnderscoreNamingStrategy, for the table name that both halves of a pair share. */

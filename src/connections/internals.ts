@@ -147,6 +147,7 @@ export interface DriverInternals {
   nativeUpdateMany(entityName: unknown, ...rest: unknown[]): Promise<unknown>
   nativeDelete(entityName: unknown, ...rest: unknown[]): Promise<unknown>
   nativeClone(entityName: unknown, ...rest: unknown[]): Promise<unknown>
+  syncCollections(collections: Iterable<unknown>, options?: { readonly ctx?: unknown }): Promise<void>
   connect(options?: unknown): Promise<unknown>
   reconnect(options?: unknown): Promise<unknown>
   setMetadata(metadata: unknown): void

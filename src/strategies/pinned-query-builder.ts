@@ -8,7 +8,8 @@ import { CONTROL_ONLY, SCOPE, VISIBLE_TO, marksOf, planeOf, type Plane } from '.
 import { visibleRows } from '../classification/visibility.ts'
 import { BaseQueryBuilder, type DriverInternals, type QueryBuilderInternals } from '../connections/internals.ts'
 import type { TenantRef } from '../context/context.ts'
-import { CrossDatabaseQueryError, CrossTenantEntityError } from '../errors.ts'
+import { CrossDatabaseQueryError, CrossTenantEntityError, HistoryAppendOnlyError } from '../errors.ts'
+import { isAuditEvent } from '../history/audit-event.ts'
 import { SHARED_SCHEMA } from '../naming.ts'
 
 /** The run that a builder belongs to. */
@@ -92,6 +93,7 @@ class PinnedQueryBuilder extends BaseQueryBuilder {
 
   private assertWritable(): void {
     if (this.plane === 'shared') refuseSharedWrite(this.mainAlias.meta.className, this.run.tenant.slug)
+    if (isAuditEvent(this.mainAlias.meta)) throw new HistoryAppendOnlyError()
   }
 
   /** A builder of another run is refused even inside this one's query. */

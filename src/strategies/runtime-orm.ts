@@ -3,7 +3,7 @@ import { LoadStrategy, MikroORM, type EntityManager, type EventSubscriber, type 
 import { SoftDeleteSubscriber } from '../audit/soft-delete.ts'
 import { refuseWrongRelations, type ClassifiedEntities } from '../classification/classify.ts'
 import { planeOf } from '../classification/scope.ts'
-import { ControlDriver } from '../connections/control-driver.ts'
+import type { ControlDriver } from '../connections/control-driver.ts'
 import { ConnectionBudget, type BudgetOptions, type ConnectionStatistics } from '../connections/connection-budget.ts'
 import { GuardedConnection, NO_TENANT_SCHEMA, type PoolSettings } from '../connections/guarded-connection.ts'
 import type { ConnectionInternals } from '../connections/internals.ts'
@@ -12,8 +12,10 @@ import { poolOptions, settingsOf, type Opening } from '../connections/settings.t
 import { WaitingRoom, type WaitingRoomOptions, type WaitingStatistics } from '../connections/waiting-room.ts'
 import { currentContext, type TenantRef } from '../context/context.ts'
 import { reserveConnection, type ReservedConnection } from '../context/unit.ts'
+import { HistorySubscriber } from '../history/flush-recording.ts'
 import type { Identifier } from '../naming.ts'
 import { ReadingControlDriver } from './reading-control-driver.ts'
+import { RecordingControlDriver } from './recording-control-driver.ts'
 import { RunEvents } from './run-events.ts'
 import { TenantDriver } from './tenant-driver.ts'
 import { TenantEntityManager } from './tenant-entity-manager.ts'
@@ -66,13 +68,13 @@ export class RuntimeOrm {
     const { driverOptions, ...settings } = settingsOf(options.url)
     const orm = await MikroORM.init({
       ...settings,
-      driver: ControlDriver,
+      driver: RecordingControlDriver,
       driverOptions: { ...poolOptions(options.pool, { pooled: options.pooled }), ...driverOptions },
       schema: NO_TENANT_SCHEMA,
       contextName: 'default',
       entities: [...options.entities.all],
       entityManager: TenantEntityManager,
-      subscribers: [...(options.subscribers ?? []), new TenantGuard(), new SoftDeleteSubscriber()],
+      subscribers: [...(options.subscribers ?? []), new TenantGuard(), new SoftDeleteSubscriber(), new HistorySubscriber()],
       resultCache: { adapter: TenantResultCache },
       // With the default, a live row of a deleted parent would vanish from lists, and each list would join its parents.
       autoJoinRefsForFilters: false,

@@ -19,7 +19,10 @@ import {
   type SchemaOptions,
 } from '../connections/internals.ts'
 import { currentContext, type TenantRef } from '../context/context.ts'
-import { CrossTenantEntityError, NoTenantContextError } from '../errors.ts'
+import { CrossTenantEntityError, HistoryAppendOnlyError, NoTenantContextError } from '../errors.ts'
+import { isAuditEvent } from '../history/audit-event.ts'
+import { recordFlush } from '../history/flush-recording.ts'
+import { parseIdentifier } from '../naming.ts'
 import { pinnedQueryBuilder, refuseOtherSchema, refuseSharedWrite } from './pinned-query-builder.ts'
 import { RunConnection } from './run-connection.ts'
 import { SharedReadingDriver } from './shared-reading-driver.ts'
@@ -209,6 +212,13 @@ export class TenantDriver extends BaseDriver {
     return super.nativeClone(entityName, ...rest)
   }
 
+  /** Every flush that writes comes by here, in its transaction, after its inserts and updates. */
+  override async syncCollections(...[collections, options]: Parameters<DriverInternals['syncCollections']>): Promise<void> {
+    await super.syncCollections(collections, options)
+    const send = (sql: string, parameters: readonly unknown[]) => this.getConnection().execute(sql, parameters, 'run', options?.ctx)
+    await recordFlush(parseIdentifier(this.tenant.schema), send)
+  }
+
   /** The control plane's driver for a shared entity of a tenant that has a database of its own. */
   private controlFor(entityName: unknown): SharedReadingDriver | undefined {
     this.assertActive()
@@ -229,6 +239,7 @@ export class TenantDriver extends BaseDriver {
   private refuseWrite(entityName: unknown): void {
     const meta = this.metadata.find(entityName)
     if (meta !== undefined && planeOf(meta) === 'shared') refuseSharedWrite(meta.className, this.tenant.slug)
+    if (isAuditEvent(meta)) throw new HistoryAppendOnlyError()
   }
 }
 

@@ -10,6 +10,7 @@ import {
 import type { DriverInternals } from '../connections/internals.ts'
 import { currentContext } from '../context/context.ts'
 import { CrossTenantEntityError, ForbiddenError, SqlRefusedError } from '../errors.ts'
+import { recordingFlush } from '../history/flush-recording.ts'
 import { CONTROL_WRITE_PERMISSION, ReadingControlDriver } from './reading-control-driver.ts'
 import { TenantDriver, tenantDriverOf } from './tenant-driver.ts'
 import { assertNoForeign, assertOwnEntities } from './tenant-guard.ts'
@@ -79,7 +80,7 @@ export class TenantEntityManager extends EntityManager {
   /** Before MikroORM computes anything: `onCreate` would complain of the missing actor first. */
   override async flush(): Promise<void> {
     tenantDriverOf(this)?.assertActive()
-    await super.flush()
+    await recordingFlush(() => super.flush())
   }
 
   /** @throws SQL_REFUSED for a role, and for what would lead unqualified names elsewhere. */
@@ -205,7 +206,9 @@ function cacheKeyOf(manager: EntityManager, name: string): string {
 }
 
 /** One object instead of a list of conditions, where nothing but the soft-delete filter joins in: each level costs as much as a comparison. */
-const { applyFilters } = EntityManager.prototype as unknown as { readonly applyFilters: (this: void, ...args: unknown[]) => Promise<unknown> }
+const { applyFilters } = EntityManager.prototype as unknown as {
+  readonly applyFilters: (this: void, ...args: unknown[]) => Promise<unknown>
+}
 Object.defineProperty(TenantEntityManager.prototype, 'applyFilters', {
   configurable: true,
   writable: true,

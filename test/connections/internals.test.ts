@@ -8,7 +8,7 @@ const CONNECTION = [
 ] // prettier-ignore
 const DRIVER = [
   'getMetadata', 'getPlatform', 'getConnection', 'getSchemaName', 'createEntityManager', 'createQueryBuilder', 'joinedProps', 'find', 'findOne', 'count',
-  'stream', 'execute', 'nativeInsert', 'nativeInsertMany', 'nativeUpdate', 'nativeUpdateMany', 'nativeDelete', 'nativeClone', 'close',
+  'stream', 'execute', 'nativeInsert', 'nativeInsertMany', 'nativeUpdate', 'nativeUpdateMany', 'nativeDelete', 'nativeClone', 'syncCollections', 'close',
 ] // prettier-ignore
 const BUILDER = ['toQuery', 'withSchema', 'clone', 'from', 'insert', 'update', 'delete', 'truncate']
 
