@@ -348,7 +348,7 @@ describe('history: the sealed chain', function () {
         assert.equal(await code(() => history.list({ tenant: 'acme', ...query })), 'VALIDATION_FAILED', JSON.stringify(query))
       assert.equal(await code(() => history.list({ tenant: 'nobody' })), 'TENANT_NOT_FOUND')
       await fc.assert(
-        fc.asyncProperty(fc.string({ unit: 'binary' }), async cursor => {
+        fc.asyncProperty(fc.string({ maxLength: 40 }), async cursor => {
           const outcome = await history.list({ cursor }).then(
             () => 'answered',
             (error: unknown) => (error as TenancyError).code,

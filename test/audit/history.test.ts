@@ -1,5 +1,6 @@
 import { assert } from 'chai'
 import { TenancyError, controlEm, em, type Actor } from 'mikro-tenantkit'
+import { query } from '../helpers/postgres.ts'
 import { operator } from '../helpers/tenancy.ts'
 import { AuditEvent, Label, Order, Rate, historyKit, type HistoryKit, type StoredEvent } from './history-model.ts'
 
@@ -305,5 +306,41 @@ describe('history: what a flush records', function () {
       assert.isUndefined(await h.kit.tenancy.createMigration('tenant', 'again'))
       assert.isFalse(await h.kit.tenancy.pendingMigrations())
     })
+  })
+})
+
+describe('history: an installation that had none', function () {
+  this.timeout(60_000)
+
+  it('is behind until it is migrated, the control plane and every tenant', async () => {
+    const h = await historyKit()
+    await using kit = h.kit
+    const head = (await kit.tenancy.showTenant('acme')).schema_version
+    await h.orders('acme', 1)
+    // As it was before there were these tables.
+    for (const slug of [undefined, 'acme', 'globex'] as const) {
+      const { url, schema } = h.placeOf(slug)
+      await query(
+        url,
+        `drop table "${schema}".tenantkit_audit_event, "${schema}".tenantkit_audit_chain;
+         delete from "${schema}".tenantkit_migration where name like 'tenantkit%history'`,
+      )
+    }
+    assert.isTrue(await kit.tenancy.pendingMigrations())
+    const shared = await kit.asSystem(() => kit.tenancy.migrate({ scope: 'shared' }))
+    assert.deepEqual(shared.shared, ['tenantkit_0002_history'])
+    assert.isTrue(await kit.tenancy.pendingMigrations(), 'the tenants are behind still')
+    const { tenants } = await kit.asSystem(() => kit.tenancy.migrate())
+    assert.deepEqual(tenants, [
+      { tenant: 'acme', status: 'applied', names: ['tenantkit_0001_history'] },
+      { tenant: 'globex', status: 'applied', names: ['tenantkit_0001_history'] },
+    ])
+    assert.isFalse(await kit.tenancy.pendingMigrations())
+    assert.equal((await kit.tenancy.showTenant('acme')).schema_version, head)
+    for (const slug of ['acme', 'globex'] as const) {
+      await h.orders(slug, 1)
+      assert.lengthOf(await h.events(slug, 'Order'), 1)
+    }
+    assert.isUndefined(await kit.tenancy.createMigration('tenant', 'again'))
   })
 })
