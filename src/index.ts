@@ -29,7 +29,12 @@ export {
 } from './context/context.ts'
 export { handOver, type HandedOver, type HandedOverActor } from './context/hand-over.ts'
 export type { TenantHandle } from './context/tenant-handle.ts'
-export { AUDIT_FIELDS, SOFT_DELETE_FILTER, auditProperties, type AuditField } from './audit/audit-fields.ts'
+export { AUDIT_FIELDS, DELETED_FILTER, SOFT_DELETE_FILTER, auditProperties, type AuditField } from './audit/audit-fields.ts'
+export type { DeletePolicy } from './audit/policies.ts'
+export { restore } from './audit/restoring.ts'
+export { purge } from './audit/purging.ts'
+export { purgeDeleted, type PurgeDeletedOptions, type PurgeReport } from './audit/purge-deleted.ts'
+export { onlyDeleted, withDeleted, type WithView } from './audit/views.ts'
 export {
   bothEntity,
   sharedEntity,

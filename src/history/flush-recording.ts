@@ -6,11 +6,13 @@
  * `syncCollections`; which flush that is, is known by the asynchronous context.
  */
 import type { EventSubscriber, FlushEventArgs, UnitOfWork } from '@mikro-orm/postgresql'
+import type { BulkWrite } from '../audit/bulk-write.ts'
 import { Carried } from '../context/carried.ts'
 import { HistoryAppendOnlyError } from '../errors.ts'
+import { newId } from '../ids.ts'
 import type { Identifier } from '../naming.ts'
 import { historyOf, isAuditEvent } from './audit-event.ts'
-import { happeningsOf } from './happenings.ts'
+import { happeningOfWrite, happeningsOf } from './happenings.ts'
 import { eventRows } from './new-event.ts'
 import { writeEvents, type Send } from './write-events.ts'
 
@@ -50,4 +52,29 @@ export async function recordFlush(schema: Identifier, send: Send): Promise<void>
   flush.work = undefined
   const happenings = happeningsOf(work)
   if (happenings.length > 0) await writeEvents(send, schema, eventRows(happenings))
+}
+
+const cascades = new WeakMap<object, Map<string, string>>()
+
+/** Writes the event of a statement that is no flush's, in its transaction. @throws NO_ACTOR */
+export async function recordWrite(
+  schema: Identifier,
+  send: Send,
+  write: BulkWrite,
+  affectedRows: number,
+  transaction: unknown,
+): Promise<void> {
+  const happening = happeningOfWrite(write, affectedRows, cascadeIdOf(write, transaction as object))
+  await writeEvents(send, schema, eventRows([happening]))
+}
+
+/** One id for all tables that one deleting, restoring or purging takes along. */
+function cascadeIdOf({ cascade, action }: BulkWrite, transaction: object): string | undefined {
+  if (cascade === undefined) return undefined
+  const known = cascades.get(transaction) ?? new Map<string, string>()
+  cascades.set(transaction, known)
+  const key = `${action} ${cascade}`
+  const id = known.get(key) ?? newId()
+  known.set(key, id)
+  return id
 }

@@ -10,6 +10,7 @@ import {
   type EntityProperty,
   type UnitOfWork,
 } from '@mikro-orm/postgresql'
+import type { BulkWrite } from '../audit/bulk-write.ts'
 import { historyOf, type EventChanges } from './audit-event.ts'
 import type { Happening } from './new-event.ts'
 
@@ -17,7 +18,7 @@ import type { Happening } from './new-event.ts'
 export const REDACTED = '[redacted]'
 
 /** Told by action, actor and time of the event itself. */
-const TOLD: ReadonlySet<string> = new Set(['createdAt', 'createdBy', 'updatedAt', 'updatedBy', 'deletedAt', 'deletedBy'])
+const TOLD: ReadonlySet<string> = new Set(['createdAt', 'createdBy', 'updatedAt', 'updatedBy', 'deletedAt', 'deletedBy', 'deletedWith'])
 
 type Show = (value: unknown) => unknown
 type Payload = Readonly<Record<string, unknown>>
@@ -77,9 +78,30 @@ function changesOf(meta: EntityMetadata, before: Payload | undefined, after: Pay
   return changes
 }
 
-/** The values of a change that is not an entity's: of a statement over many rows. */
-export function settingsOf(meta: EntityMetadata, data: Payload): EventChanges {
-  return changesOf(meta, undefined, data)
+/** How many rows that a cascade began with are named. */
+const NAMES_MAX = 20
+
+/** What a write of many rows does: one happening, whatever their number. Values before are not known. */
+export function happeningOfWrite(write: BulkWrite, affectedRows: number, cascadeId: string | undefined): Happening {
+  const { meta, action, data, where, cascade } = write
+  const begins = cascade?.split(', ') ?? []
+  return {
+    entity: meta.className,
+    entityId: affectedRows === 1 ? (keyIn(meta, data) ?? keyIn(meta, where)) : null,
+    action,
+    changes: data === undefined ? {} : changesOf(meta, undefined, data),
+    details: cascade === undefined ? undefined : { cascade: begins.slice(0, NAMES_MAX), cascade_rows: begins.length },
+    count: affectedRows,
+    cascadeId,
+  }
+}
+
+/** The key of the one row that data or a condition names, if it does so plainly. */
+function keyIn(meta: EntityMetadata, given: unknown): string | null {
+  const name = meta.primaryKeys[0]
+  if (name === undefined || meta.primaryKeys.length > 1 || given == null) return null
+  const key: unknown = typeof given === 'object' ? (given as Payload)[name] : given
+  return typeof key === 'string' || typeof key === 'number' || typeof key === 'bigint' ? String(key) : null
 }
 
 const plans = new WeakMap<EntityMetadata, Map<string, Show | undefined>>()

@@ -1,39 +1,60 @@
-/** The control plane's driver of the running application: it records flushes, and writes no history by any other way. */
-import { ControlDriver } from '../connections/control-driver.ts'
-import type { DriverInternals } from '../connections/internals.ts'
+/** The control plane's driver of the running application: it records flushes and all other writes, and writes no history by any other way. */
+import type { EntityMetadata } from '@mikro-orm/postgresql'
+import type { Row } from '../audit/attribution.ts'
+import type { BulkWrite, RecordingDriver } from '../audit/bulk-write.ts'
+import type { DriverInternals, DriverOptions } from '../connections/internals.ts'
 import { HistoryAppendOnlyError } from '../errors.ts'
-import { isAuditEvent } from '../history/audit-event.ts'
-import { recordFlush } from '../history/flush-recording.ts'
+import { historyOf, isAuditEvent } from '../history/audit-event.ts'
+import { recordFlush, recordWrite } from '../history/flush-recording.ts'
 import { SHARED_SCHEMA } from '../naming.ts'
+import { AuditedControlDriver } from './audited-control-driver.ts'
 
-type Builder = ReturnType<ControlDriver['createQueryBuilder']>
+type Builder = ReturnType<AuditedControlDriver['createQueryBuilder']>
 
-export class RecordingControlDriver extends ControlDriver {
+export class RecordingControlDriver extends AuditedControlDriver implements RecordingDriver {
   /** Every flush that writes comes by here, in its transaction, after its inserts and updates. */
   override async syncCollections(...[collections, options]: Parameters<DriverInternals['syncCollections']>): Promise<void> {
     await super.syncCollections(collections, options)
-    const send = (sql: string, parameters: readonly unknown[]) => this.connection.execute(sql, parameters, 'run', options?.ctx)
-    await recordFlush(SHARED_SCHEMA, send)
+    await recordFlush(SHARED_SCHEMA, this.sendIn(options?.ctx))
   }
 
-  override createQueryBuilder(...args: Parameters<ControlDriver['createQueryBuilder']>): Builder {
+  /** @internal Whether writes of an entity are recorded. */
+  recordsWrites(meta: EntityMetadata): boolean {
+    return historyOf(meta) !== undefined
+  }
+
+  /** @internal Records a write that is no flush's, in its transaction. */
+  async recordWrite(write: BulkWrite, affectedRows: number, transaction: unknown): Promise<void> {
+    await recordWrite(SHARED_SCHEMA, this.sendIn(transaction), write, affectedRows, transaction)
+  }
+
+  override createQueryBuilder(...args: Parameters<AuditedControlDriver['createQueryBuilder']>): Builder {
     const builder = super.createQueryBuilder(...args)
     return isAuditEvent(builder.mainAlias.meta) ? readOnly(builder) : builder
   }
 
-  override nativeInsertMany(entityName: unknown, ...rest: unknown[]): Promise<unknown> {
+  override async nativeInsertMany(entityName: unknown, rows: readonly Row[], options?: DriverOptions): Promise<unknown> {
     this.refuseEvent(entityName)
-    return super.nativeInsertMany(entityName, ...rest)
+    return super.nativeInsertMany(entityName, rows, options)
   }
 
-  override nativeUpdateMany(entityName: unknown, ...rest: unknown[]): Promise<unknown> {
+  override async nativeUpdateMany(
+    entityName: unknown,
+    where: readonly unknown[],
+    rows: readonly Row[],
+    options?: DriverOptions,
+  ): Promise<unknown> {
     this.refuseEvent(entityName)
-    return super.nativeUpdateMany(entityName, ...rest)
+    return super.nativeUpdateMany(entityName, where, rows, options)
   }
 
-  override nativeClone(entityName: unknown, ...rest: unknown[]): Promise<unknown> {
+  override async nativeClone(entityName: unknown, where: unknown, overrides?: Row, options?: DriverOptions): Promise<unknown> {
     this.refuseEvent(entityName)
-    return super.nativeClone(entityName, ...rest)
+    return super.nativeClone(entityName, where, overrides, options)
+  }
+
+  private sendIn(transaction: unknown) {
+    return (sql: string, parameters: readonly unknown[]) => this.connection.execute(sql, parameters, 'run', transaction)
   }
 
   /** These make their SQL without a query builder. */
@@ -47,6 +68,7 @@ function readOnly(builder: Builder): Builder {
   const clone = builder.clone.bind(builder)
   return Object.assign(builder, {
     insert: refuse,
+    insertFrom: refuse,
     update: refuse,
     delete: refuse,
     truncate: refuse,

@@ -1,6 +1,8 @@
 /** The one ORM of the running application: all entities, the control plane's pool, and drivers for tenants derived from it. */
 import { LoadStrategy, MikroORM, type EntityManager, type EventSubscriber, type MetadataStorage } from '@mikro-orm/postgresql'
-import { SoftDeleteSubscriber } from '../audit/soft-delete.ts'
+import { AuditSubscriber } from '../audit/audit-subscriber.ts'
+import { touchParentTables } from '../audit/audit-fields.ts'
+import { refuseWrongPolicies } from '../audit/policies.ts'
 import { refuseWrongRelations, type ClassifiedEntities } from '../classification/classify.ts'
 import { planeOf } from '../classification/scope.ts'
 import type { ControlDriver } from '../connections/control-driver.ts'
@@ -74,7 +76,7 @@ export class RuntimeOrm {
       contextName: 'default',
       entities: [...options.entities.all],
       entityManager: TenantEntityManager,
-      subscribers: [...(options.subscribers ?? []), new TenantGuard(), new SoftDeleteSubscriber(), new HistorySubscriber()],
+      subscribers: [...(options.subscribers ?? []), new TenantGuard(), new AuditSubscriber(), new HistorySubscriber()],
       resultCache: { adapter: TenantResultCache },
       // With the default, a live row of a deleted parent would vanish from lists, and each list would join its parents.
       autoJoinRefsForFilters: false,
@@ -83,6 +85,8 @@ export class RuntimeOrm {
       discovery: {
         afterDiscovered: (storage: MetadataStorage) => {
           refuseWrongRelations(storage)
+          refuseWrongPolicies(storage)
+          touchParentTables(storage.getAll().values())
           for (const meta of storage.getAll().values()) {
             if (planeOf(meta) === 'shared') continue
             // Loaded by one query by ids in both isolations: a tenant with a database of its own cannot join shared tables.

@@ -8,6 +8,9 @@
  * Its objects are made by copying the control plane's driver, not by a constructor: hence `private`, not `#`.
  */
 import type { EntityManager, EntityMetadata, EventManager } from '@mikro-orm/postgresql'
+import type { Row } from '../audit/attribution.ts'
+import type { BulkWrite, RecordingDriver } from '../audit/bulk-write.ts'
+import { cloneRow, deleteRows, insertRow, insertRows, updateEachRow, updateRows, type BaseWrites } from '../audit/audited-writes.ts'
 import { planeOf } from '../classification/scope.ts'
 import type { ControlDriver } from '../connections/control-driver.ts'
 import {
@@ -20,8 +23,8 @@ import {
 } from '../connections/internals.ts'
 import { currentContext, type TenantRef } from '../context/context.ts'
 import { CrossTenantEntityError, HistoryAppendOnlyError, NoTenantContextError } from '../errors.ts'
-import { isAuditEvent } from '../history/audit-event.ts'
-import { recordFlush } from '../history/flush-recording.ts'
+import { historyOf, isAuditEvent } from '../history/audit-event.ts'
+import { recordFlush, recordWrite } from '../history/flush-recording.ts'
 import { parseIdentifier } from '../naming.ts'
 import { pinnedQueryBuilder, refuseOtherSchema, refuseSharedWrite } from './pinned-query-builder.ts'
 import { RunConnection } from './run-connection.ts'
@@ -29,7 +32,7 @@ import { SharedReadingDriver } from './shared-reading-driver.ts'
 
 let units = 0
 
-export class TenantDriver extends BaseDriver {
+export class TenantDriver extends BaseDriver implements RecordingDriver {
   declare readonly tenant: TenantRef
   declare readonly control: ControlDriver
   declare readonly events: EventManager
@@ -182,41 +185,70 @@ export class TenantDriver extends BaseDriver {
     })
   }
 
-  override nativeInsert(entityName: unknown, ...rest: unknown[]): Promise<unknown> {
+  override async nativeInsert(entityName: unknown, row: Row, options?: DriverOptions): Promise<unknown> {
     this.refuseWrite(entityName)
-    return super.nativeInsert(entityName, ...rest)
+    return insertRow(this, entityName, row, options, this.baseWrites(entityName))
   }
 
-  override nativeInsertMany(entityName: unknown, ...rest: unknown[]): Promise<unknown> {
+  override async nativeInsertMany(entityName: unknown, rows: readonly Row[], options?: DriverOptions): Promise<unknown> {
     this.refuseWrite(entityName)
-    return super.nativeInsertMany(entityName, ...rest)
+    return insertRows(this, entityName, rows, options, this.baseWrites(entityName))
   }
 
-  override nativeUpdate(entityName: unknown, ...rest: unknown[]): Promise<unknown> {
+  override async nativeUpdate(entityName: unknown, where: unknown, row: Row, options?: DriverOptions): Promise<unknown> {
     this.refuseWrite(entityName)
-    return super.nativeUpdate(entityName, ...rest)
+    return updateRows(this, entityName, where, row, options, this.baseWrites(entityName))
   }
 
-  override nativeUpdateMany(entityName: unknown, ...rest: unknown[]): Promise<unknown> {
+  override async nativeUpdateMany(
+    entityName: unknown,
+    where: readonly unknown[],
+    rows: readonly Row[],
+    options?: DriverOptions,
+  ): Promise<unknown> {
     this.refuseWrite(entityName)
-    return super.nativeUpdateMany(entityName, ...rest)
+    return updateEachRow(this, entityName, where, rows, options, this.baseWrites(entityName))
   }
 
-  override nativeDelete(entityName: unknown, ...rest: unknown[]): Promise<unknown> {
+  override async nativeDelete(entityName: unknown, where: unknown, options?: DriverOptions): Promise<unknown> {
     this.refuseWrite(entityName)
-    return super.nativeDelete(entityName, ...rest)
+    return deleteRows(this, entityName, where, options, this.baseWrites(entityName))
   }
 
-  override nativeClone(entityName: unknown, ...rest: unknown[]): Promise<unknown> {
+  override async nativeClone(entityName: unknown, where: unknown, overrides?: Row, options?: DriverOptions): Promise<unknown> {
     this.refuseWrite(entityName)
-    return super.nativeClone(entityName, ...rest)
+    return cloneRow(this, entityName, where, overrides, options, this.baseWrites(entityName))
+  }
+
+  private baseWrites(entity: unknown): BaseWrites {
+    return {
+      insert: (row, options) => super.nativeInsert(entity, row, options),
+      insertMany: (rows, options) => super.nativeInsertMany(entity, rows, options),
+      update: (where, row, options) => super.nativeUpdate(entity, where, row, options),
+      updateMany: (where, rows, options, transform) => super.nativeUpdateMany(entity, where, rows, options, transform),
+      delete: (where, options) => super.nativeDelete(entity, where, options),
+      clone: (where, overrides, options) => super.nativeClone(entity, where, overrides, options),
+    }
   }
 
   /** Every flush that writes comes by here, in its transaction, after its inserts and updates. */
   override async syncCollections(...[collections, options]: Parameters<DriverInternals['syncCollections']>): Promise<void> {
     await super.syncCollections(collections, options)
-    const send = (sql: string, parameters: readonly unknown[]) => this.getConnection().execute(sql, parameters, 'run', options?.ctx)
-    await recordFlush(parseIdentifier(this.tenant.schema), send)
+    await recordFlush(parseIdentifier(this.tenant.schema), this.sendIn(options?.ctx))
+  }
+
+  /** @internal Whether writes of an entity are recorded. */
+  recordsWrites(meta: EntityMetadata): boolean {
+    return historyOf(meta) !== undefined
+  }
+
+  /** @internal Records a write that is no flush's, in its transaction. */
+  async recordWrite(write: BulkWrite, affectedRows: number, transaction: unknown): Promise<void> {
+    await recordWrite(parseIdentifier(this.tenant.schema), this.sendIn(transaction), write, affectedRows, transaction)
+  }
+
+  private sendIn(transaction: unknown) {
+    return (sql: string, parameters: readonly unknown[]) => this.getConnection().execute(sql, parameters, 'run', transaction)
   }
 
   /** The control plane's driver for a shared entity of a tenant that has a database of its own. */
@@ -237,6 +269,8 @@ export class TenantDriver extends BaseDriver {
   }
 
   private refuseWrite(entityName: unknown): void {
+    // Before anyone asks who acts.
+    this.assertActive()
     const meta = this.metadata.find(entityName)
     if (meta !== undefined && planeOf(meta) === 'shared') refuseSharedWrite(meta.className, this.tenant.slug)
     if (isAuditEvent(meta)) throw new HistoryAppendOnlyError()

@@ -285,6 +285,8 @@ describe('history: the sealed chain', function () {
     it('give every event once, newest first, whatever they are narrowed to', async () => {
       const all = (await h.sql('acme', 'select * from @event order by id desc')) as unknown as EventJson[]
       const times = all.map(({ id }) => Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16))
+      // Those that were written by SQL have ids without a time.
+      const known = times.filter(time => time < 4e12).slice(0, 30)
       const some = fc.record(
         {
           limit: fc.integer({ min: 1, max: 200 }),
@@ -292,8 +294,8 @@ describe('history: the sealed chain', function () {
           entity_id: fc.constantFrom(...all.slice(0, 5).map(event => event.entity_id ?? 'none'), 'nobody'),
           actor: fc.constantFrom('global:operator-1', 'system:late', 'tenant:nobody'),
           action: fc.constantFrom('create', 'history.purge'),
-          from: fc.constantFrom(...times.slice(0, 30)),
-          to: fc.constantFrom(...times.slice(0, 30)),
+          from: fc.constantFrom(...known),
+          to: fc.constantFrom(...known),
         },
         { requiredKeys: ['limit'] },
       )

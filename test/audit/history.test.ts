@@ -1,5 +1,5 @@
 import { assert } from 'chai'
-import { TenancyError, controlEm, em, type Actor } from 'mikro-tenantkit'
+import { TenancyError, controlEm, em, restore, type Actor } from 'mikro-tenantkit'
 import { query } from '../helpers/postgres.ts'
 import { operator } from '../helpers/tenancy.ts'
 import { AuditEvent, Label, Order, Rate, historyKit, type HistoryKit, type StoredEvent } from './history-model.ts'
@@ -43,9 +43,7 @@ describe('history: what a flush records', function () {
             em().remove(order)
             await em().flush()
             const deleted = await em().findOneOrFail(Order, { id: order.id }, { filters: false })
-            deleted.deletedAt = null
-            deleted.deletedBy = null
-            await em().flush()
+            assert.equal(await restore(em(), deleted), 1)
             return order.id
           },
           ADA,
