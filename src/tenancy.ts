@@ -60,8 +60,7 @@ export class Tenancy {
   readonly #roles: TenantRoles | undefined
   readonly #runs: Runs
   readonly #events: ControlEvents
-  /** What changed, by whom and when: in the control plane and in each tenant. */
-  readonly history: TenancyHistory
+  readonly #history: TenancyHistory
 
   /** @internal Use {@link createTenancy}. */
   constructor(options: ResolvedOptions, orm: RuntimeOrm) {
@@ -115,9 +114,9 @@ export class Tenancy {
       bootstrapAdmin: given.bootstrapAdmin && (async input => given.bootstrapAdmin?.(input)),
     })
     this.#operations = new Operations(this.#registry, options.hooks)
-    this.history = new TenancyHistory({ control: () => orm.control(), directory: this.#directory, runs: this.#runs })
+    this.#history = new TenancyHistory({ control: () => orm.control(), directory: this.#directory, runs: this.#runs })
     this.#events = new ControlEvents({
-      record: event => this.history.record(event),
+      record: event => this.#history.record(event),
       idOf: async slug => (await this.#directory.row(slug))?.id,
     })
     this.#fleet = new FleetMigration({
@@ -128,6 +127,11 @@ export class Tenancy {
       pooledUrl: options.pooled ? options.url : undefined,
       roles: this.#roles,
     })
+  }
+
+  /** What changed, by whom and when: in the control plane and in each tenant. */
+  get history(): TenancyHistory {
+    return this.#history
   }
 
   /**

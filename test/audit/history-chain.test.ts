@@ -163,8 +163,12 @@ describe('history: the sealed chain', function () {
         }
         const verified = await verify(slug)
         assert.include(verified, { ok: true, unsealed: 0 })
-        const order = await h.sql(slug, `select entity from @event order by position desc limit 5`)
-        assert.deepEqual(order.map(row => row['entity']).slice(-2), ['Late', 'Late'])
+        const order = await h.sql(slug, `select entity, action, entity_id, tx, id, position from @event order by position desc limit 8`)
+        assert.deepEqual(
+          order.map(row => row['entity']).slice(0, 5),
+          [...Array.from({ length: 3 }, () => (slug === undefined ? 'Rate' : 'Order')), 'Late', 'Late'],
+          JSON.stringify(order),
+        )
       })
 
       it('seals rows that were written on another server, whose transactions have higher numbers', async () => {
