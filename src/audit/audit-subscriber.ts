@@ -16,7 +16,7 @@ import type { DriverInternals } from '../connections/internals.ts'
 import { attribute, stampNow, type Row, type Stamp } from './attribution.ts'
 import { AUDIT_FIELDS, DELETED_WITH, inheritsAudit, isAudited } from './audit-fields.ts'
 import type { Group, Key } from './rows.ts'
-import { deleteDependents, hasDependents } from './soft-deletion.ts'
+import { deleteDependents, hasDependents, lockLive } from './soft-deletion.ts'
 
 type UnitOfWork = FlushEventArgs['uow']
 
@@ -66,12 +66,15 @@ export class AuditSubscriber implements EventSubscriber {
     if (deletions.size === 0) return Promise.resolve()
     const deleted = { entities: deletions, groups: [...groups].map(([meta, keys]) => ({ meta, keys })), stamp: stamp! }
     this.#deletions.set(uow, deleted)
-    if (deleted.groups.length === 0) return Promise.resolve()
-    extend(uow, async transaction => {
+    if (deleted.groups.length > 0) {
       const isLoaded = (meta: EntityMetadata) => uow.getIdentityMap().getStore(meta).size > 0
-      const gone = await deleteDependents(driver, deleted.groups, deleted.stamp, transaction, isLoaded)
-      for (const entity of loadedAmong(uow, gone)) deletions.add(entity)
-    })
+      extend(uow, async (persist, transaction) => {
+        const live = await lockLive(driver, deleted.groups, transaction)
+        await persist()
+        const gone = await deleteDependents(driver, live, deleted.stamp, transaction, isLoaded)
+        for (const entity of loadedAmong(uow, gone)) deletions.add(entity)
+      })
+    }
     return Promise.resolve()
   }
 
@@ -157,14 +160,13 @@ function revert(entity: Row, field: string, stored: unknown): void {
   else entity[field] = stored !== null && field.endsWith('At') ? new Date(stored as string) : stored
 }
 
-/** Work after a flush's own statements, in its transaction. */
-function extend(uow: UnitOfWork, work: (transaction: unknown) => Promise<void>): void {
+/** Work around a flush's own statements, in its transaction. */
+function extend(uow: UnitOfWork, work: (persist: () => Promise<void>, transaction: unknown) => Promise<void>): void {
   const target = uow as unknown as Persisting
   const persist = (Object.getPrototypeOf(target) as Required<Persisting>).persistToDatabase
   target.persistToDatabase = async function (groups, transaction) {
     delete target.persistToDatabase
-    await persist.call(target, groups, transaction)
-    await work(transaction)
+    await work(() => persist.call(target, groups, transaction), transaction)
   }
 }
 

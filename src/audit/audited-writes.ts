@@ -78,9 +78,11 @@ export async function updateRows(
   if (isVoid(row)) return NOTHING
   const condition = isDeleting(row) ? { $and: [whereOf(meta!, where), { deletedAt: null }] } : where
   const action = options.upsert === true ? 'create' : 'update'
-  return recorded(isBulk, { driver, meta: meta!, action, transaction: options.ctx, data: row, where }, ctx =>
-    base.update(condition, row, { ...options, ctx }),
-  )
+  const write = { driver, meta: meta!, action, transaction: options.ctx, data: row, where } as const
+  const result = (await recorded(isBulk, write, ctx => base.update(condition, row, { ...options, ctx }))) as QueryResult
+  // Deleted already, which is no stale version: unless a version was asked for.
+  const isNothing = isDeleting(row) && result.affectedRows === 0 && !hasVersion(meta!, where)
+  return isNothing ? NOTHING : result
 }
 
 /** Updates rows, each its own way, or inserts those that do not exist. @throws NO_ACTOR, VALIDATION_FAILED */
@@ -168,6 +170,11 @@ async function recorded<Result>(isBulk: boolean, write: Write, run: (transaction
 
 function indexesOf(rows: readonly Row[], wanted: (row: Row) => boolean): number[] {
   return rows.flatMap((row, index) => (wanted(row) ? [index] : []))
+}
+
+function hasVersion(meta: EntityMetadata, where: unknown): boolean {
+  const version = meta.versionProperty as string | undefined
+  return version !== undefined && typeof where === 'object' && where !== null && version in where
 }
 
 function whereOf(meta: EntityMetadata, where: unknown): object {

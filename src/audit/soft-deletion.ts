@@ -52,6 +52,20 @@ export async function softDelete(
   return deep || isRecorded(driver, meta) ? inTransaction(driver, options.ctx, run) : run(options.ctx)
 }
 
+/** Those rows of groups that live, locked: a row that is deleted already takes nothing along again, and nobody refers to one meanwhile. */
+export async function lockLive(driver: DriverInternals, groups: readonly Group[], transaction: unknown): Promise<readonly Group[]> {
+  const rows = new Rows(driver)
+  const live: Group[] = []
+  for (const { meta, keys } of groups) {
+    const among = isIn(rows.key(meta), keys)
+    const sql = `select ${rows.key(meta)} as id from ${rows.table(meta)} where ${among.sql} and ${rows.column(meta, 'deletedAt')} is null
+      order by ${rows.key(meta)} for update`
+    const found = (await driver.execute(sql, among.params, 'all', transaction)) as { id: Key }[]
+    if (found.length > 0) live.push({ meta, keys: found.map(({ id }) => id) })
+  }
+  return live
+}
+
 /**
  * Deletes what refers to rows that were just deleted, as far as the relations say so; then looks for live rows that forbid it. Answers the
  * keys of what it deleted of the entities that `isWanted`.
