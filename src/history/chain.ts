@@ -93,11 +93,11 @@ export function sealBatch(plane: HistoryPlane, limit = BATCH): Promise<number> {
   const table = tableOf(plane, EVENT_TABLE)
   const work = async (em: EntityManager): Promise<number> => {
     const { head } = await chainEnds(em, plane, true)
-    // A snapshot of its own, taken after the lock was had: hence READ COMMITTED.
+    // A snapshot of its own, taken after the lock was had: hence READ COMMITTED. `tx` alone would be the text that is selected.
     const rows: ChainRow[] = await em.execute(
-      `select ${CHAIN_COLUMNS} from ${table} where position is null
+      `select ${CHAIN_COLUMNS} from ${table} as e where position is null
         and (tx < pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) or tx >= pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot()))
-        order by tx, id limit ${limit}`,
+        order by e.tx, e.id limit ${limit}`,
     )
     if (rows.length === 0) return 0
     let { position, hash } = head

@@ -181,6 +181,21 @@ describe('history: the sealed chain', function () {
         assert.include(await verify(slug), { ok: true, unsealed: 0 })
       })
 
+      it('seals in the order of numbers, not of texts', async () => {
+        await h.sql(
+          slug,
+          `insert into @event (id, entity, action, actor, at, changes, count, tx)
+           select gen_random_uuid(), 'Counted', 'create', 'system:test', now(), json_build_object('n', json_build_array(null, n)), 1, n::text::xid8
+           from unnest(array[100, 9, 99, 10]) n`,
+        )
+        await sealAll(slug)
+        const rows = await h.sql(slug, `select tx::text as tx from @event where entity = 'Counted' order by position`)
+        assert.deepEqual(
+          rows.map(row => row['tx']),
+          ['9', '10', '99', '100'],
+        )
+      })
+
       it('seals once when sealers and writers meet', async () => {
         await sealAll(slug)
         const before = (await verify(slug)).head.position
@@ -217,7 +232,7 @@ describe('history: the sealed chain', function () {
         // One that a later number of its transaction put behind younger ones stays as long as these.
         const [row] = await h.sql(slug, `select min(position) - 1 as old from @event where at >= '2021-01-01'`)
         const old = Number(row!['old'])
-        assert.isAbove(old, 10, JSON.stringify(await h.sql(slug, 'select entity, action, tx, id, position, at from @event order by position')))
+        assert.isAbove(old, 10)
         const before = new Date('2021-01-01')
         assert.equal(await inPlane(slug, plane => purgePlane(plane, before, 'system:test', 4)), old)
         assert.equal(await inPlane(slug, plane => purgePlane(plane, before, 'system:test', 4)), 0)
