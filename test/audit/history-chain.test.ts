@@ -5,7 +5,7 @@ import { CONTROL_PLANE, TenancyError, controlEm, em, type ChainVerification, typ
 import { sealBatch, type HistoryPlane } from '../../src/history/chain.ts'
 import { purgePlane } from '../../src/history/retention.ts'
 import { parseIdentifier } from '../../src/naming.ts'
-import { Order, Rate, historyKit, type HistoryKit } from './history-model.ts'
+import { Rate, historyKit, type HistoryKit } from './history-model.ts'
 
 describe('history: the sealed chain', function () {
   this.timeout(60_000)

@@ -1,7 +1,7 @@
 import { assert } from 'chai'
 import { ControlEvents, ENTRY_INTERVAL_MS } from '../../src/control-events.ts'
 import type { NewEvent } from '../../src/tenancy-history.ts'
-import { TenancyError, type EventJson, type TenantRef } from '../../src/index.ts'
+import type { EventJson, TenancyError, TenantRef } from '../../src/index.ts'
 import { query } from '../helpers/postgres.ts'
 import { ADMIN, OPERATOR, PASSWORD, startHarness, type Harness } from '../http/harness.ts'
 import { operator } from '../helpers/tenancy.ts'
