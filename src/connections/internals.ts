@@ -144,7 +144,7 @@ export interface DriverInternals {
   readonly metadata: { find(entityName: unknown): EntityMetadata | undefined; get(entityName: unknown): EntityMetadata }
   readonly connection: ConnectionInternals
   getMetadata(): unknown
-  getPlatform(): { quoteIdentifier(name: string): string }
+  getPlatform(): { quoteIdentifier(name: string): string; quoteValue(value: unknown): string }
   getConnection(type?: 'read' | 'write'): ConnectionInternals
   getTableName(meta: EntityMetadata, options: SchemaOptions): string
   renderPartialIndexWhere(entityName: unknown, where: unknown): string
