@@ -13,6 +13,7 @@ const GROUPS: Readonly<Record<string, () => Promise<Group>>> = {
   'many-databases': async () => (await import('./rows/many-databases.ts')).manyDatabases,
   provisioning: async () => (await import('./rows/provisioning.ts')).provisioning,
   'flush-guard': async () => (await import('./rows/flush-guard.ts')).flushGuard,
+  history: async () => (await import('./rows/history.ts')).history,
   directory: async () => (await import('./rows/directory.ts')).directory,
   audit: async () => (await import('./rows/audit.ts')).audit,
   strict: async () => (await import('./rows/strict.ts')).strict,

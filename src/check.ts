@@ -3,6 +3,7 @@ import type { EntityManager } from '@mikro-orm/postgresql'
 import { scopeOf, nameOf } from './classification/classify.ts'
 import { assertPrefix } from './fleet.ts'
 import { TenancyError } from './errors.ts'
+import { isAuditEvent } from './history/audit-event.ts'
 import type { Migrations } from './migrations/migrations.ts'
 import { reasonOf } from './provisioning/steps.ts'
 import type { ResolvedOptions } from './options.ts'
@@ -49,14 +50,16 @@ function failed(name: string, error: unknown): CheckFinding {
 
 function entities({ options }: CheckOptions): CheckFinding {
   const count = (scope: string) => options.entities.all.filter(entity => scopeOf(entity) === scope).length
-  const unaudited = options.entities.all.filter(entity => !entity.meta.embeddable && !('createdBy' in entity.properties)).map(nameOf)
+  const unaudited = options.entities.all.filter(
+    ({ meta, properties }) => !meta.embeddable && !isAuditEvent(meta) && !('createdBy' in properties),
+  )
   const message = `${count('shared')} shared, ${count('tenant')} tenant, ${count('both') / 2} both`
   if (unaudited.length === 0) return { name: 'entities', ok: true, level: 'ok', message }
   return {
     name: 'entities',
     ok: true,
     level: 'warning',
-    message: `${message}; without audit fields: ${unaudited.join(', ')}`,
+    message: `${message}; without audit fields: ${unaudited.map(nameOf).join(', ')}`,
     hint: 'Define them with sharedEntity, tenantEntity or bothEntity.',
   }
 }

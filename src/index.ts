@@ -36,12 +36,35 @@ export { restore } from './audit/restoring.ts'
 export { purge } from './audit/purging.ts'
 export { purgeDeleted, type PurgeDeletedOptions, type PurgeReport } from './audit/purge-deleted.ts'
 export { onlyDeleted, withDeleted, type WithView } from './audit/views.ts'
-export { bothEntity, sharedEntity, tenantEntity, type BothEntity, type ScopedEntity } from './classification/entities.ts'
+export {
+  bothEntity,
+  sharedEntity,
+  tenantEntity,
+  type BothEntity,
+  type HistoryOptions,
+  type ScopedEntity,
+} from './classification/entities.ts'
 export { scopeOf, sharedHalfOf, type ClassificationOptions, type EntityInput } from './classification/classify.ts'
 export type { Plane, Scope } from './classification/scope.ts'
 export { VISIBILITY_FILTER } from './classification/visibility.ts'
 export { tenantSql, type TenantSql, type TenantSqlEntity, type TenantSqlScalar, type TenantSqlValue } from './strategies/tenant-sql.ts'
 export { newId } from './ids.ts'
+export { AuditEvent, type EventChanges } from './history/audit-event.ts'
+export type { Seal } from './history/chain.ts'
+export type { EventJson, EventPage, EventQuery } from './history/list.ts'
+export type { ChainVerification, HistoryBreak } from './history/verify.ts'
+export {
+  CONTROL_PLANE,
+  type HistoryPurgeOptions,
+  type HistoryQuery,
+  type HistoryScope,
+  type HistoryVerifyOptions,
+  type NewEvent,
+  type PlaneOutcome,
+  type PlanePurged,
+  type PlaneSealed,
+  type TenancyHistory,
+} from './tenancy-history.ts'
 export { SharedMigration, TenantMigration } from './migrations/migration.ts'
 export { Tenant, TenantInvitation, TenantSetting, type TenantStatus } from './tenants/entities.ts'
 export type { TenantRecord } from './tenants/directory.ts'
@@ -94,6 +117,8 @@ export {
   CrossDatabaseQueryError,
   CrossTenantEntityError,
   ForbiddenError,
+  HistoryAppendOnlyError,
+  HistoryBrokenError,
   InternalError,
   NoActorError,
   NoTenantContextError,

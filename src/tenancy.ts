@@ -3,11 +3,12 @@ import { resolveActors } from './actors.ts'
 import { checkPassword } from './auth/password.ts'
 import { ConnectionRegistry } from './connections/connection-registry.ts'
 import type { GuardedConnection } from './connections/guarded-connection.ts'
-import type { Actor } from './context/context.ts'
+import type { Actor, TenantRef } from './context/context.ts'
 import { parseHandedOver } from './context/hand-over.ts'
 import { tenantHandle, type TenantHandle } from './context/tenant-handle.ts'
 import { TenantNotFoundError, ValidationFailedError } from './errors.ts'
 import { checkTenancy, type CheckFinding } from './check.ts'
+import { ControlEvents } from './control-events.ts'
 import { FleetMigration, type MigrateOptions, type MigrateReport } from './fleet.ts'
 import { newId } from './ids.ts'
 import { Migrations } from './migrations/migrations.ts'
@@ -23,6 +24,7 @@ import { RuntimeOrm } from './strategies/runtime-orm.ts'
 import { SchemaStrategy } from './strategies/schema-strategy.ts'
 import { TenantRoles } from './strategies/tenant-roles.ts'
 import type { OperationOptions, OperationReport, ProvisionInput, RunOptions, TenancyStatistics } from './tenancy-types.ts'
+import { TenancyHistory } from './tenancy-history.ts'
 import { TenantDirectory, type TenantRecord } from './tenants/directory.ts'
 import { REGISTRY_ENTITIES } from './tenants/entities.ts'
 import type { TenantChange } from './tenants/input.ts'
@@ -58,6 +60,8 @@ export class Tenancy {
   readonly #fleet: FleetMigration
   readonly #roles: TenantRoles | undefined
   readonly #runs: Runs
+  readonly #events: ControlEvents
+  readonly #history: TenancyHistory
 
   /** @internal Use {@link createTenancy}. */
   constructor(options: ResolvedOptions, orm: RuntimeOrm) {
@@ -111,6 +115,11 @@ export class Tenancy {
       bootstrapAdmin: given.bootstrapAdmin && (async input => given.bootstrapAdmin?.(input)),
     })
     this.#operations = new Operations(this.#registry, options.hooks)
+    this.#history = new TenancyHistory({ control: () => orm.control(), directory: this.#directory, runs: this.#runs })
+    this.#events = new ControlEvents({
+      record: event => this.#history.record(event),
+      idOf: async slug => (await this.#directory.row(slug))?.id,
+    })
     this.#fleet = new FleetMigration({
       control: () => orm.control(),
       migrations: this.#migrations,
@@ -119,6 +128,11 @@ export class Tenancy {
       pooledUrl: options.pooled ? options.url : undefined,
       roles: this.#roles,
     })
+  }
+
+  /** What changed, by whom and when: in the control plane and in each tenant. */
+  get history(): TenancyHistory {
+    return this.#history
   }
 
   /**
@@ -200,6 +214,11 @@ export class Tenancy {
     assertServing(tenant.ref.slug, tenant.status)
   }
 
+  /** Records that a global actor enters a tenant by its own choice. @internal Called by `tenantMiddleware`. */
+  entered(actor: Actor, tenant: TenantRef, requestId: string | undefined): Promise<void> {
+    return this.#events.entered(actor, tenant, requestId)
+  }
+
   /** A page of the registry: live tenants, or those of a status. @throws VALIDATION_FAILED */
   listTenants(query: TenantQuery = {}): Promise<TenantPage> {
     return listTenants(this.#orm.control(), query)
@@ -218,21 +237,27 @@ export class Tenancy {
    * @throws VALIDATION_FAILED, RESERVED_NAME, SLUG_TAKEN, ALIAS_TAKEN, SCHEMA_TAKEN, PROVISIONING_FAILED, OPERATION_CONFLICT, NO_ACTOR
    */
   async provision(input: ProvisionInput): Promise<TenantJson> {
-    const row = await this.#registry.create(input)
-    await this.#operations.notify('provisioned', row)
-    return toTenantJson(row)
+    return this.#events.operation('provision', input.slug, async () => {
+      const row = await this.#registry.create(input)
+      await this.#operations.notify('provisioned', row)
+      return toTenantJson(row)
+    })
   }
 
   /** Changes a tenant's name, metadata or secrets. @throws VALIDATION_FAILED, TENANT_NOT_FOUND, CONFLICT, INVALID_STATE */
   async updateTenant(slug: string, change: TenantChange): Promise<TenantJson> {
-    return toTenantJson(await this.#registry.update(parseSlug(slug), change))
+    const fields = Object.keys(change).filter(name => change[name as keyof TenantChange] !== undefined)
+    const name = fields.some(field => field.endsWith('onnectionString')) ? 'rotate_secret' : 'update'
+    return this.#events.operation(name, slug, async () => toTenantJson(await this.#registry.update(parseSlug(slug), change)), { fields })
   }
 
   /** Archives a tenant: it is refused to everyone, and all its data is kept. @throws INVALID_STATE */
   async archive(slug: string): Promise<TenantJson> {
-    const row = await this.#registry.archive(parseSlug(slug))
-    await this.#operations.notify('archived', row)
-    return toTenantJson(row)
+    return this.#events.operation('archive', slug, async () => {
+      const row = await this.#registry.archive(parseSlug(slug))
+      await this.#operations.notify('archived', row)
+      return toTenantJson(row)
+    })
   }
 
   /**
@@ -244,7 +269,7 @@ export class Tenancy {
     const name = operationOf(operation)
     if (!isSlug(slug)) parseSlug(slug)
     const started = new Date()
-    const { failures, result } = await this.#operations.perform(slug, name, options)
+    const { failures, result } = await this.#events.operation(name, slug, () => this.#operations.perform(slug, name, options))
     const tenant = await this.showTenant(slug)
     const told = failures.length > 0 ? { ...result, hook_failures: failures } : result
     const times = { started_at: started.toISOString(), finished_at: new Date().toISOString() }

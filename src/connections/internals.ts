@@ -100,7 +100,7 @@ export interface QueryBuilderInternals {
   readonly driver: DriverInternals
   readonly em?: EntityManager
   /** The transaction it was made for. */
-  readonly context?: unknown
+  context?: unknown
   readonly state: {
     /** What it writes, by column. */
     readonly data?: unknown
@@ -205,6 +205,7 @@ export interface DriverInternals {
   nativeUpdateMany(entityName: unknown, ...rest: unknown[]): Promise<unknown>
   nativeDelete(entityName: unknown, ...rest: unknown[]): Promise<unknown>
   nativeClone(entityName: unknown, ...rest: unknown[]): Promise<unknown>
+  syncCollections(collections: Iterable<unknown>, options?: { readonly ctx?: unknown }): Promise<void>
   connect(options?: unknown): Promise<unknown>
   reconnect(options?: unknown): Promise<unknown>
   setMetadata(metadata: unknown): void

@@ -70,6 +70,8 @@ export function tenantMiddleware(tenancy: Tenancy, options: TenantMiddlewareOpti
     const tenant = await tenancy.find(slug)
     if (tenant === undefined) throw new TenantNotFoundError(slug)
     if (identity !== undefined) await authorized(identity, tenant.ref, options)
+    tenancy.assertServing(tenant)
+    if (identity?.actor.plane === 'global') await tenancy.entered(identity.actor, tenant.ref, state.requestId)
     const work = async (): Promise<void> => {
       state.tenant = tenant.ref
       state.em = em()

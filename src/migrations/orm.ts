@@ -2,6 +2,7 @@
 import { Configuration, type EntityManager, type MetadataStorage } from '@mikro-orm/postgresql'
 import type { AnyEntity, ClassifiedEntities } from '../classification/classify.ts'
 import { snakeCase } from '../classification/entities.ts'
+import { HISTORY_TABLES } from '../history/audit-event.ts'
 import { SHARED_SCHEMA, TENANT_SCHEMA } from '../naming.ts'
 import { ddlDriver } from './ddl-driver.ts'
 import { fileGenerator } from './file-generator.ts'
@@ -42,13 +43,13 @@ export function ormOptions(settings: OrmSettings, set: MigrationSet, url: string
 }
 
 function optionsAt(settings: OrmSettings, set: MigrationSet, url: string, home: string, fleet?: Fleet): Record<string, unknown> {
-  const framework = [CONTROL_TABLE, ...settings.frameworkEntities.map(({ meta }) => meta.tableName ?? snakeCase(meta.className))]
+  const registry = [CONTROL_TABLE, ...settings.frameworkEntities.map(({ meta }) => meta.tableName ?? snakeCase(meta.className))]
   return {
     ...connectionOptions(url, home, [home]),
     entities: [...settings.entities.all],
     extensions: [schemaGenerator(set.plane), migratorClass(set, fleet)],
     // The framework's own migrations create them: they are neither described nor seen in the database.
-    schemaGenerator: { skipTables: set.plane === 'shared' ? framework : [] },
+    schemaGenerator: { skipTables: [...HISTORY_TABLES, ...(set.plane === 'shared' ? registry : [])] },
     migrations: {
       path: set.folder,
       emit: 'ts',

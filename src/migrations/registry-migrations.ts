@@ -1,6 +1,7 @@
 /** The framework's own migrations. They come before the application's, in both sets. */
 import type { Plane } from '../classification/scope.ts'
 import type { MigrationClass } from './internals.ts'
+import { Tenantkit0001TenantHistory, Tenantkit0002History } from './history-migrations.ts'
 import { SharedMigration } from './migration.ts'
 
 /** What the control plane keeps of itself, by key: the prefix of names it was set up with. No entity stands for it. */
@@ -97,6 +98,9 @@ export class Tenantkit0001Registry extends SharedMigration {
 
 /** The bundled migrations by set, in their order. */
 export const BUNDLED: Readonly<Record<Plane, readonly { readonly name: string; readonly migration: MigrationClass }[]>> = {
-  shared: [{ name: 'tenantkit_0001_registry', migration: Tenantkit0001Registry as unknown as MigrationClass }],
-  tenant: [],
+  shared: [
+    { name: 'tenantkit_0001_registry', migration: Tenantkit0001Registry as unknown as MigrationClass },
+    { name: 'tenantkit_0002_history', migration: Tenantkit0002History as unknown as MigrationClass },
+  ],
+  tenant: [{ name: 'tenantkit_0001_history', migration: Tenantkit0001TenantHistory as unknown as MigrationClass }],
 }

@@ -9,6 +9,7 @@
  */
 import type { EntityManager, EntityMetadata, EventManager } from '@mikro-orm/postgresql'
 import type { Row } from '../audit/attribution.ts'
+import type { BulkWrite, RecordingDriver } from '../audit/bulk-write.ts'
 import { cloneRow, deleteRows, insertRow, insertRows, updateEachRow, updateRows, type BaseWrites } from '../audit/audited-writes.ts'
 import { planeOf } from '../classification/scope.ts'
 import type { ControlDriver } from '../connections/control-driver.ts'
@@ -21,7 +22,10 @@ import {
   type SchemaOptions,
 } from '../connections/internals.ts'
 import { currentContext, type TenantRef } from '../context/context.ts'
-import { CrossTenantEntityError, NoTenantContextError } from '../errors.ts'
+import { CrossTenantEntityError, HistoryAppendOnlyError, NoTenantContextError } from '../errors.ts'
+import { historyOf, isAuditEvent } from '../history/audit-event.ts'
+import { recordFlush, recordWrite } from '../history/flush-recording.ts'
+import { parseIdentifier } from '../naming.ts'
 import { pinnedQueryBuilder, refuseOtherSchema, refuseSharedWrite } from './pinned-query-builder.ts'
 import { RunConnection } from './run-connection.ts'
 import { selectByTemplate } from './select-templates.ts'
@@ -29,7 +33,7 @@ import { SharedReadingDriver } from './shared-reading-driver.ts'
 
 let units = 0
 
-export class TenantDriver extends BaseDriver {
+export class TenantDriver extends BaseDriver implements RecordingDriver {
   declare readonly tenant: TenantRef
   declare readonly control: ControlDriver
   declare readonly events: EventManager
@@ -228,6 +232,26 @@ export class TenantDriver extends BaseDriver {
     return meta === undefined ? undefined : selectByTemplate(this, meta, where, options, limit)
   }
 
+  /** Every flush that writes comes by here, in its transaction, after its inserts and updates. */
+  override async syncCollections(...[collections, options]: Parameters<DriverInternals['syncCollections']>): Promise<void> {
+    await super.syncCollections(collections, options)
+    await recordFlush(parseIdentifier(this.tenant.schema), this.sendIn(options?.ctx))
+  }
+
+  /** @internal Whether writes of an entity are recorded. */
+  recordsWrites(meta: EntityMetadata): boolean {
+    return historyOf(meta) !== undefined
+  }
+
+  /** @internal Records a write that is no flush's, in its transaction. */
+  async recordWrite(write: BulkWrite, affectedRows: number, transaction: unknown): Promise<void> {
+    await recordWrite(parseIdentifier(this.tenant.schema), this.sendIn(transaction), write, affectedRows, transaction)
+  }
+
+  private sendIn(transaction: unknown) {
+    return (sql: string, parameters: readonly unknown[]) => this.getConnection().execute(sql, parameters, 'run', transaction)
+  }
+
   /** The control plane's driver for a shared entity of a tenant that has a database of its own. */
   private controlFor(entityName: unknown): SharedReadingDriver | undefined {
     this.assertActive()
@@ -250,6 +274,7 @@ export class TenantDriver extends BaseDriver {
     this.assertActive()
     const meta = this.metadata.find(entityName)
     if (meta !== undefined && planeOf(meta) === 'shared') refuseSharedWrite(meta.className, this.tenant.slug)
+    if (isAuditEvent(meta)) throw new HistoryAppendOnlyError()
   }
 }
 

@@ -11,6 +11,7 @@ import type { DriverInternals } from '../connections/internals.ts'
 import { upsertArguments } from '../audit/upsert-arguments.ts'
 import { currentContext } from '../context/context.ts'
 import { CrossTenantEntityError, ForbiddenError, SqlRefusedError } from '../errors.ts'
+import { recordingFlush } from '../history/flush-recording.ts'
 import { CONTROL_WRITE_PERMISSION, ReadingControlDriver } from './reading-control-driver.ts'
 import { TenantDriver, tenantDriverOf } from './tenant-driver.ts'
 import { assertNoForeign, assertOwnEntities } from './tenant-guard.ts'
@@ -69,7 +70,7 @@ export class TenantEntityManager extends EntityManager {
   /** In the context of whoever asks: a flush that waits for another one begins in the context of that one, where its guard would find nothing. */
   override async flush(): Promise<void> {
     tenantDriverOf(this)?.assertActive()
-    await super.flush()
+    await recordingFlush(() => super.flush())
   }
 
   /** @throws SQL_REFUSED for a role, and for what would lead unqualified names elsewhere. */

@@ -29,6 +29,7 @@ const UNPURGED = "status <> 'purged'"
 export const Tenant = sharedEntity({
   name: 'Tenant',
   tableName: 'tenantkit_tenant',
+  history: true,
   properties: {
     id: p
       .uuid()
@@ -81,6 +82,7 @@ export const Tenant = sharedEntity({
 export const TenantInvitation = sharedEntity({
   name: 'TenantInvitation',
   tableName: 'tenantkit_tenant_invitation',
+  history: true,
   properties: {
     id: p
       .uuid()
@@ -110,6 +112,7 @@ export const TenantInvitation = sharedEntity({
 export const TenantSetting = sharedEntity({
   name: 'TenantSetting',
   tableName: 'tenantkit_tenant_setting',
+  history: true,
   properties: {
     id: p
       .uuid()

@@ -9,7 +9,7 @@ const CONNECTION = [
 const DRIVER = [
   'getMetadata', 'getPlatform', 'getConnection', 'getSchemaName', 'createEntityManager', 'createQueryBuilder', 'joinedProps', 'find', 'findOne', 'count',
   'createQueryBuilderFromOptions', 'mapResult', 'rethrow',
-  'stream', 'execute', 'nativeInsert', 'nativeInsertMany', 'nativeUpdate', 'nativeUpdateMany', 'nativeDelete', 'nativeClone', 'close',
+  'stream', 'execute', 'nativeInsert', 'nativeInsertMany', 'nativeUpdate', 'nativeUpdateMany', 'nativeDelete', 'nativeClone', 'syncCollections', 'close',
   'getTableName', 'renderPartialIndexWhere', 'applyUnionWhere',
 ] // prettier-ignore
 const BUILDER = [
