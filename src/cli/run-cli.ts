@@ -5,11 +5,14 @@ import { check } from './commands/check.ts'
 import type { Work } from './commands/command.ts'
 import { entities } from './commands/entities.ts'
 import { keys } from './commands/keys.ts'
-import { migrate, migrateCreate } from './commands/migrate.ts'
+import { migrateCreate } from './commands/migrate-create.ts'
+import { migrate } from './commands/migrate.ts'
 import { tenants } from './commands/tenants.ts'
 import { Output, type CliIo } from './output.ts'
 import { InterruptedError, WrongUsageError, printProblem } from './problem.ts'
 import { Session } from './session.ts'
+import { isWatched, wantsColour } from './terminal.ts'
+import { usageProblem, type UsageProblem } from './usage.ts'
 
 const COMMANDS = [check, entities, tenants, migrate, migrateCreate, keys]
 const EXIT = Object.freeze({ done: 0, failed: 1, usage: 2 })
@@ -23,7 +26,7 @@ interface Call {
   readonly work: Work | undefined
   /** What yargs wrote: the usage text, or the version. */
   readonly text: string
-  readonly problem: string | undefined
+  readonly problem: UsageProblem | undefined
 }
 
 /**
@@ -40,7 +43,7 @@ export async function runCli(argv: readonly string[], io: CliIo = processIo()): 
   const debug = Boolean(io.env['TENANTKIT_DEBUG'])
   if (call.problem !== undefined) {
     if (!call.json) output.say(`${call.text}\n`)
-    printProblem(output, new WrongUsageError(call.problem, { hint: 'See `tenantkit --help`, or `tenantkit <command> --help`.' }), debug)
+    printProblem(output, new WrongUsageError(call.problem.message, { hint: call.problem.hint }), debug)
     return EXIT.usage
   }
   if (call.work === undefined) {
@@ -51,6 +54,7 @@ export async function runCli(argv: readonly string[], io: CliIo = processIo()): 
   const outcome = await settled(call.work, session, io.signal)
   const closing = await closed(session, io.signal)
   const failure = outcome ?? closing
+  output.close()
   if (failure !== undefined) printProblem(output, failure.error, debug)
   if (failure?.error instanceof InterruptedError) return Number(io.signal?.reason)
   return failure === undefined ? EXIT.done : EXIT.failed
@@ -64,9 +68,10 @@ export function processIo(): CliIo {
     stderr: text => void stderr.write(text),
     env,
     cwd: process.cwd(),
-    colour: stdout.isTTY && stdout.hasColors(),
-    errorColour: stderr.isTTY && stderr.hasColors(),
-    columns: stdout.columns || 100,
+    colour: wantsColour(stdout, env),
+    errorColour: wantsColour(stderr, env),
+    columns: (stdout.isTTY ? stdout.columns : stderr.columns) || 100,
+    watched: isWatched(stderr, env),
   }
 }
 
@@ -128,7 +133,8 @@ function parse(argv: readonly string[], io: CliIo): Call {
   } catch (error) {
     problem ??= (error as Error).message
   }
-  return { json, config, work: problem === undefined && text === '' ? work : undefined, text: problem === undefined ? text : help, problem }
+  if (problem !== undefined) return { json, config, work: undefined, text: help, problem: usageProblem(problem, argv, help) }
+  return { json, config, work: text === '' ? work : undefined, text, problem }
 }
 
 function commandLine(io: CliIo): Argv {

@@ -28,7 +28,11 @@ async function inside(args: readonly string[], cwd = '/', signal?: AbortSignal) 
 describe('tenantkit: usage', () => {
   const wrong: readonly (readonly [readonly string[], RegExp])[] = [
     [[], /Name a command/],
-    [['nonsense'], /nonsense/],
+    [['nonsense'], /There is no command "nonsense"\./],
+    [['migrat'], /Did you mean `tenantkit migrate`\?/],
+    [['tenants', 'lst', '--limit', '3'], /There is no command "lst"\.[^]*Did you mean `tenantkit tenants list`\?/],
+    [['tenants', 'list', '--stauts=ready'], /There is no option --stauts here\.[^]*Did you mean `--status`\?/],
+    [['migrate', 'acme'], /The argument "acme" is one too many\./],
     [['tenants'], /Name a command of/],
     [['tenants', 'nonsense'], /nonsense/],
     [['tenants', 'list', '--nonsense'], /nonsense/],
@@ -60,7 +64,7 @@ describe('tenantkit: usage', () => {
       const document = JSON.parse(json.stdout)
       assert.containsAllKeys(document, ['type', 'title', 'status', 'detail', 'code', 'hint'])
       assert.equal(document.code, 'WRONG_USAGE')
-      assert.match(document.detail, about)
+      assert.match(`${document.detail}\n${document.hint}`, about)
       assert.equal(json.stderr, '')
     })
   }
