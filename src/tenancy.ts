@@ -6,7 +6,9 @@ import type { Actor } from './context/context.ts'
 import { parseHandedOver } from './context/hand-over.ts'
 import { tenantHandle, type TenantHandle } from './context/tenant-handle.ts'
 import { TenantNotFoundError, ValidationFailedError } from './errors.ts'
-import { checkTenancy, type CheckFinding } from './check.ts'
+import { checkTenancy } from './diagnosis/check.ts'
+import { DriftSearch, type DriftOptions, type DriftReport } from './diagnosis/drift.ts'
+import type { CheckFinding } from './diagnosis/finding.ts'
 import { FleetMigration, type MigrateOptions, type MigrateReport } from './fleet.ts'
 import { newId } from './ids.ts'
 import { Migrations } from './migrations/migrations.ts'
@@ -276,9 +278,35 @@ export class Tenancy {
     return this.#migrations.createFile(scope, name)
   }
 
+  /** The statements that {@link createMigration} would write, and those that would revert them. Writes nothing, needs no database. */
+  planMigration(scope: 'shared' | 'tenant'): Promise<{ readonly up: readonly string[]; readonly down: readonly string[] }> {
+    return this.#migrations.planFile(scope)
+  }
+
   /** What is wrong or doubtful about this installation; an empty control plane is a warning, not an error. */
   check(): Promise<readonly CheckFinding[]> {
-    return checkTenancy({ options: this.#options, migrations: this.#migrations, control: () => this.#orm.control(), roles: this.#roles })
+    return checkTenancy({ ...this.#diagnosed(), roles: this.#roles })
+  }
+
+  /**
+   * Compares the tables of each tenant with what its migrations make of an empty schema, in batches. Nothing is changed.
+   *
+   * @throws TENANT_NOT_FOUND
+   * @example const { tenants } = await tenancy.drift() // those that differ, object by object
+   */
+  drift(options: DriftOptions = {}): Promise<DriftReport> {
+    return new DriftSearch(this.#diagnosed()).run(options)
+  }
+
+  #diagnosed() {
+    return {
+      options: this.#options,
+      migrations: this.#migrations,
+      registry: this.#registry,
+      control: () => this.#orm.control(),
+      metadata: () => [...this.#orm.metadata().getAll().values()],
+      directUrl: this.#options.directUrl,
+    }
   }
 
   /** @throws what the database says when it does not answer */

@@ -82,7 +82,7 @@ const HOUSE: readonly Room[] = [
       'src/options.ts',
       'src/runs.ts',
       'src/fleet.ts',
-      'src/check.ts',
+      'src/diagnosis/',
       'src/mikro-orm-configs.ts',
       'src/index.ts',
     ],
