@@ -6,8 +6,8 @@ import type { Actor } from './context/context.ts'
 import { parseHandedOver } from './context/hand-over.ts'
 import { tenantHandle, type TenantHandle } from './context/tenant-handle.ts'
 import { TenantNotFoundError, ValidationFailedError } from './errors.ts'
-import { checkTenancy } from './diagnosis/check.ts'
-import { DriftSearch, type DriftOptions, type DriftReport } from './diagnosis/drift.ts'
+import { Diagnosis } from './diagnosis/diagnosis.ts'
+import type { DriftOptions, DriftReport } from './diagnosis/drift.ts'
 import type { CheckFinding } from './diagnosis/finding.ts'
 import { FleetMigration, type MigrateOptions, type MigrateReport } from './fleet.ts'
 import { newId } from './ids.ts'
@@ -59,6 +59,7 @@ export class Tenancy {
   readonly #fleet: FleetMigration
   readonly #roles: TenantRoles | undefined
   readonly #runs: Runs
+  readonly #diagnosis: Diagnosis
 
   /** @internal Use {@link createTenancy}. */
   constructor(options: ResolvedOptions, orm: RuntimeOrm) {
@@ -118,6 +119,15 @@ export class Tenancy {
       registry: this.#registry,
       prefix: options.prefix,
       pooledUrl: options.pooled ? options.url : undefined,
+      roles: this.#roles,
+    })
+    this.#diagnosis = new Diagnosis({
+      options,
+      migrations: this.#migrations,
+      registry: this.#registry,
+      control: () => orm.control(),
+      metadata: () => [...orm.metadata().getAll().values()],
+      directUrl,
       roles: this.#roles,
     })
   }
@@ -285,7 +295,12 @@ export class Tenancy {
 
   /** What is wrong or doubtful about this installation; an empty control plane is a warning, not an error. */
   check(): Promise<readonly CheckFinding[]> {
-    return checkTenancy({ ...this.#diagnosed(), roles: this.#roles })
+    return this.#diagnosis.check()
+  }
+
+  /** What is wrong around this installation: on the server, in the catalog, between the registry and what it speaks of. */
+  doctor(): Promise<readonly CheckFinding[]> {
+    return this.#diagnosis.doctor()
   }
 
   /**
@@ -295,18 +310,7 @@ export class Tenancy {
    * @example const { tenants } = await tenancy.drift() // those that differ, object by object
    */
   drift(options: DriftOptions = {}): Promise<DriftReport> {
-    return new DriftSearch(this.#diagnosed()).run(options)
-  }
-
-  #diagnosed() {
-    return {
-      options: this.#options,
-      migrations: this.#migrations,
-      registry: this.#registry,
-      control: () => this.#orm.control(),
-      metadata: () => [...this.#orm.metadata().getAll().values()],
-      directUrl: this.#options.directUrl,
-    }
+    return this.#diagnosis.drift(options)
   }
 
   /** @throws what the database says when it does not answer */

@@ -3,6 +3,7 @@ import { setTimeout } from 'node:timers/promises'
 import yargs, { type Argv } from 'yargs'
 import { check } from './commands/check.ts'
 import type { Work } from './commands/command.ts'
+import { doctor } from './commands/doctor.ts'
 import { drift } from './commands/drift.ts'
 import { entities } from './commands/entities.ts'
 import { keys } from './commands/keys.ts'
@@ -15,7 +16,7 @@ import { Session } from './session.ts'
 import { isWatched, wantsColour } from './terminal.ts'
 import { usageProblem, type UsageProblem } from './usage.ts'
 
-const COMMANDS = [check, drift, entities, tenants, migrate, migrateCreate, keys]
+const COMMANDS = [check, doctor, drift, entities, tenants, migrate, migrateCreate, keys]
 const EXIT = Object.freeze({ done: 0, failed: 1, usage: 2 })
 const WIDEST = 120
 /** How long closing may take after an interruption, in milliseconds. */
