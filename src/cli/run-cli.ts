@@ -9,6 +9,8 @@ import { entities } from './commands/entities.ts'
 import { keys } from './commands/keys.ts'
 import { migrateCreate } from './commands/migrate-create.ts'
 import { migrate } from './commands/migrate.ts'
+import { registerOf, type CliCommand } from './commands/own.ts'
+import { runFile } from './commands/run.ts'
 import { tenants } from './commands/tenants.ts'
 import { Output, type CliIo } from './output.ts'
 import { InterruptedError, WrongUsageError, printProblem } from './problem.ts'
@@ -16,7 +18,7 @@ import { Session } from './session.ts'
 import { isWatched, wantsColour } from './terminal.ts'
 import { usageProblem, type UsageProblem } from './usage.ts'
 
-const COMMANDS = [check, doctor, drift, entities, tenants, migrate, migrateCreate, keys]
+const COMMANDS = [check, doctor, drift, entities, tenants, migrate, migrateCreate, runFile, keys]
 const EXIT = Object.freeze({ done: 0, failed: 1, usage: 2 })
 const WIDEST = 120
 /** How long closing may take after an interruption, in milliseconds. */
@@ -36,11 +38,12 @@ interface Call {
  * everything it opened is closed.
  *
  * @param io Where it reads and writes. Default: this process.
+ * @param own Commands beside the framework's.
  * @example
  * process.exitCode = await runCli(['tenants', 'list', '--json'])
  */
-export async function runCli(argv: readonly string[], io: CliIo = processIo()): Promise<number> {
-  const call = parse(argv, io)
+export async function runCli(argv: readonly string[], io: CliIo = processIo(), own: readonly CliCommand[] = []): Promise<number> {
+  const call = parse(argv, io, own)
   const output = new Output(io, call.json)
   const debug = Boolean(io.env['TENANTKIT_DEBUG'])
   if (call.problem !== undefined) {
@@ -59,6 +62,7 @@ export async function runCli(argv: readonly string[], io: CliIo = processIo()): 
   output.close()
   if (failure !== undefined) printProblem(output, failure.error, debug)
   if (failure?.error instanceof InterruptedError) return Number(io.signal?.reason)
+  if (failure?.error instanceof WrongUsageError) return EXIT.usage
   return failure === undefined ? EXIT.done : EXIT.failed
 }
 
@@ -113,7 +117,7 @@ async function closed(session: Session, signal: AbortSignal | undefined): Promis
 }
 
 /** Reads the arguments; no command runs yet, so that a wrong usage has no effect. */
-function parse(argv: readonly string[], io: CliIo): Call {
+function parse(argv: readonly string[], io: CliIo, own: readonly CliCommand[]): Call {
   let work: Work | undefined
   let problem: string | undefined
   let text = ''
@@ -121,7 +125,7 @@ function parse(argv: readonly string[], io: CliIo): Call {
   const end = argv.indexOf('--')
   const json = argv.slice(0, end < 0 ? undefined : end).some(each => each === '--json' || each === '--json=true')
   const program = commandLine(io)
-  for (const register of COMMANDS) register(program, chosen => void (work = chosen))
+  for (const register of [...COMMANDS, ...own.map(registerOf)]) register(program, chosen => void (work = chosen))
   program.fail((message, error, command) => {
     problem ??= message || (error as Error | undefined)?.message || 'Wrong usage.'
     command.showHelp(written => void (help = written))

@@ -92,10 +92,18 @@ describe('doctor', function () {
     const [acme, globex] = [`${kit.prefix}_acme`, `${kit.prefix}_globex`]
     const moved = await planted(kit.url, `alter schema ${acme} rename to moved`, `alter schema moved rename to ${acme}`)
     assert.include(said(moved, 'resources'), `error on record and not there: acme (schema ${acme})`)
-    const renamed = await planted(serverUrl(), `alter database ${globex} rename to ${globex}_moved`, `alter database ${globex}_moved rename to ${globex}`)
+    const renamed = await planted(
+      serverUrl(),
+      `alter database ${globex} rename to ${globex}_moved`,
+      `alter database ${globex}_moved rename to ${globex}`,
+    )
     assert.include(said(renamed, 'resources'), `globex (database ${globex})`)
     const [row] = await query<{ id: string }>(kit.url, `select id from public.tenantkit_tenant where slug = 'acme'`)
-    const foreign = await planted(kit.url, `comment on schema ${acme} is 'mine'`, `comment on schema ${acme} is 'mikro-tenantkit tenant ${row!.id}'`)
+    const foreign = await planted(
+      kit.url,
+      `comment on schema ${acme} is 'mine'`,
+      `comment on schema ${acme} is 'mikro-tenantkit tenant ${row!.id}'`,
+    )
     assert.include(said(foreign, 'resources'), `error there and not marked as the tenant's own: acme`)
     assert.match(said(await look(), 'resources'), /^ok/)
   })
@@ -120,7 +128,11 @@ describe('doctor', function () {
 
   it('names databases that PUBLIC may connect to', async () => {
     const control = new URL(kit.url).pathname.slice(1)
-    const findings = await planted(serverUrl(), `grant connect on database ${control} to public`, `revoke connect on database ${control} from public`)
+    const findings = await planted(
+      serverUrl(),
+      `grant connect on database ${control} to public`,
+      `revoke connect on database ${control} from public`,
+    )
     assert.match(said(findings, 'connect rights'), new RegExp(`^warning PUBLIC may connect to .*${control}`))
     assert.include(of(findings, 'connect rights')[0]!.hint, `revoke connect on database "${control}" from public`)
     assert.notInclude(said(await look(), 'connect rights'), control)
@@ -139,7 +151,11 @@ describe('doctor', function () {
 
   it('names a limit of the role or the database, and another prefix', async () => {
     const control = new URL(kit.url).pathname.slice(1)
-    const limited = await planted(serverUrl(), `alter database ${control} connection limit 9`, `alter database ${control} connection limit -1`)
+    const limited = await planted(
+      serverUrl(),
+      `alter database ${control} connection limit 9`,
+      `alter database ${control} connection limit -1`,
+    )
     assert.match(said(limited, 'connections'), /^error the database of the control plane may have 9 connections/)
     const other = await createTenancy({ ...kit.options, naming: { prefix: 'other' } })
     try {
@@ -164,7 +180,10 @@ describe('doctor', function () {
 
   it('names settings of the server that are too small for the pools and the tables', async () => {
     const dataDir = mkdtempSync(join(tmpdir(), 'tenantkit-doctor-'))
-    const server = await startEmbedded({ dataDir: join(dataDir, 'data'), settings: { max_connections: '20', max_locks_per_transaction: '10', fsync: 'off' } })
+    const server = await startEmbedded({
+      dataDir: join(dataDir, 'data'),
+      settings: { max_connections: '20', max_locks_per_transaction: '10', fsync: 'off' },
+    })
     const open = (pool = {}) => createTenancy({ ...kit.options, database: { url: server.url }, pool })
     let tenancy = await open({ perServer: 12 })
     try {
