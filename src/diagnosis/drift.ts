@@ -1,6 +1,6 @@
 /**
  * Whether the tenants' tables are still what the migrations made: the catalog of each is compared with a freshly migrated reference at the
- * tenant's own version. Nothing is changed.
+ * version that the tenant itself has recorded. Nothing is changed.
  *
  * Schema tenants are read in batches, each in a session of its own: a session keeps what it has read of the catalog, and would grow with
  * the number of tenants.
@@ -12,8 +12,8 @@ import { TenantNotFoundError } from '../errors.ts'
 import { differencesOf, fingerprintsOf, objectsOf, type ObjectDifference } from '../migrations/fingerprint.ts'
 import type { Migrations } from '../migrations/migrations.ts'
 import type { Reference } from '../migrations/reference.ts'
-import type { MigrationTarget } from '../migrations/runner.ts'
-import { SHARED_SCHEMA } from '../naming.ts'
+import { TRACKING_TABLE, type MigrationTarget } from '../migrations/runner.ts'
+import { SHARED_SCHEMA, parseIdentifier, quoteIdentifier, quoteLiteral } from '../naming.ts'
 import type { TenantRegistry } from '../provisioning/tenant-registry.ts'
 import { reasonOf } from '../provisioning/steps.ts'
 import { recordOf, type TenantRow } from '../tenants/directory.ts'
@@ -25,7 +25,7 @@ export interface TenantDrift {
   readonly isolation: Isolation
   /** `same`, `drifted`, or `failed` if it could not be compared. */
   readonly status: 'same' | 'drifted' | 'failed'
-  /** The last migration of the tenant, which it was compared at. */
+  /** The last migration that the tenant has recorded, which it was compared at. */
   readonly version: string | null
   readonly differences: readonly ObjectDifference[]
   readonly error?: string
@@ -68,6 +68,7 @@ const CHANGED_MEANWHILE: readonly unknown[] = ['XX000', '42P01', '42704']
 
 interface Candidate {
   readonly target: MigrationTarget
+  /** What the registry says; the tenant itself knows better. */
   readonly version: string | null
   /** Whether the whole database is the framework's, so that its schema `public` must be empty. */
   readonly whole: boolean
@@ -158,14 +159,20 @@ export class DriftSearch {
       client,
       candidates.map(({ target }) => target.schema),
     )
+    const applied = await appliedIn(client, [...fingerprints.keys()])
+    const names = await this.#context.migrations.names('tenant')
     const found: TenantDrift[] = []
-    for (const candidate of candidates) {
+    for (const registered of candidates) {
+      let candidate = registered
       try {
+        const { schema } = registered.target
+        const actual = fingerprints.get(schema)
+        if (actual === undefined) throw new Error(`the schema "${schema}" does not exist`)
+        const { version, skipped } = standOf(names, applied.get(schema) ?? [])
+        candidate = { ...registered, version }
         const reference = await this.#reference(client, url, candidate)
-        const actual = fingerprints.get(candidate.target.schema)
-        if (actual === undefined) throw new Error(`the schema "${candidate.target.schema}" does not exist`)
         const differences = actual === reference.fingerprint ? [] : await differencesIn(client, candidate, reference)
-        found.push(outcome(candidate, [...differences, ...(candidate.whole ? await strayIn(client) : [])]))
+        found.push(outcome(candidate, [...skipped, ...differences, ...(candidate.whole ? await strayIn(client) : [])]))
       } catch (error) {
         found.push(outcome(candidate, [], reasonOf(error)))
       }
@@ -187,6 +194,38 @@ export class DriftSearch {
       .find(Tenant, { status: { $in: [...SERVING] }, slug: { $in: [...tenants] } }, { fields: ['slug'] })
     const known = new Set(rows.map(({ slug }) => slug))
     throw new TenantNotFoundError(tenants.find(slug => !known.has(slug))!)
+  }
+}
+
+/** What each schema has recorded as applied. One without the table has nothing. */
+async function appliedIn(client: DirectClient, schemas: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> {
+  const places = schemas.map(schema => ({
+    schema,
+    table: `${quoteIdentifier(parseIdentifier(schema))}.${quoteIdentifier(TRACKING_TABLE)}`,
+  }))
+  const { rows: present } = await client.query<{ place: string }>(
+    'select p.place from pg_catalog.unnest($1::text[]) p (place) where pg_catalog.to_regclass(p.place) is not null',
+    [places.map(({ table }) => table)],
+  )
+  const there = new Set(present.map(({ place }) => place))
+  const selects = places
+    .filter(({ table }) => there.has(table))
+    .map(({ schema, table }) => `select ${quoteLiteral(schema)} as schema, pg_catalog.array_agg(name::text) as names from ${table}`)
+  if (selects.length === 0) return new Map()
+  const { rows } = await client.query<{ schema: string; names: readonly string[] | null }>(selects.join(' union all '))
+  return new Map(rows.map(({ schema, names }) => [schema, names ?? []]))
+}
+
+/** How far a tenant has come, and what it has left out on the way. */
+function standOf(names: readonly string[], applied: readonly string[]): { version: string | null; skipped: readonly ObjectDifference[] } {
+  const unknown = applied.find(name => !names.includes(name))
+  if (unknown !== undefined) throw new Error(`there is no tenant migration ${JSON.stringify(unknown)}, and it is recorded as applied`)
+  const done = new Set(applied)
+  const last = names.findLastIndex(name => done.has(name))
+  const skipped = names.slice(0, last + 1).filter(name => !done.has(name))
+  return {
+    version: names[last] ?? null,
+    skipped: skipped.map(name => ({ kind: 'missing', object: `migration ${name}`, expected: 'applied before the later ones' })),
   }
 }
 

@@ -74,7 +74,19 @@ describe('tenantkit: usage', () => {
   }
 
   it('shows the usage of every command and runs none', async () => {
-    const commands = ['check', 'entities', 'tenants', 'tenants create', 'tenants purge', 'migrate', 'migrate:create', 'keys generate']
+    const commands = [
+      'check',
+      'doctor',
+      'drift',
+      'run',
+      'entities',
+      'tenants',
+      'tenants create',
+      'tenants purge',
+      'migrate',
+      'migrate:create',
+      'keys generate',
+    ]
     for (const command of ['', ...commands]) {
       const { code, stdout, stderr } = await inside([...command.split(' ').filter(Boolean), '--help'])
       assert.deepEqual([code, stderr], [0, ''], command)

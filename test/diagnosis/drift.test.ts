@@ -89,9 +89,21 @@ describe('drift', function () {
     assert.deepEqual(await scratchSchemas(), [])
   })
 
-  it('does not compare a tenant whose version no file has', async () => {
-    await query(kit.url, `update public.tenantkit_tenant set schema_version = 'Migration_gone' where slug = 'hooli'`)
+  it('says which migration was left out, and does not compare a tenant with one that no file has', async () => {
+    const record = `"${kit.prefix}_hooli".tenantkit_migration`
+    await query(kit.url, `create table "${kit.prefix}_hooli".noted (id uuid not null, constraint noted_pkey primary key (id))`)
+    const [first] = await query<{ name: string }>(kit.url, `delete from ${record} where name like '%initial' returning name`)
+    assert.deepEqual(names((await kit.tenancy.drift({ tenants: ['hooli'] })).tenants[0]), [`missing migration ${first!.name}`])
+    await query(kit.url, `insert into ${record} (name) values ('${first!.name}'), ('Migration_gone')`)
     const { tenants } = await kit.tenancy.drift({ tenants: ['hooli'] })
     assert.match(tenants[0]!.error!, /no tenant migration "Migration_gone"/)
+    await query(kit.url, `delete from ${record} where name = 'Migration_gone'`)
+  })
+
+  it('takes a tenant that records nothing for one without migrations', async () => {
+    await query(kit.url, `drop table "${kit.prefix}_hooli".tenantkit_migration`)
+    const [hooli] = (await kit.tenancy.drift({ tenants: ['hooli'] })).tenants
+    assert.equal(hooli?.version, null)
+    assert.includeMembers(names(hooli)!, ['missing table tenantkit_migration', 'added table book'])
   })
 })
