@@ -20,7 +20,7 @@ const FOREIGN = new Set([
   'Invoice', 'InvoiceLine', 'Koa', 'Kysely', 'Location', 'NativeQueryBuilder', 'Notice', 'Plan', 'Prefer', 'Product', 'QueryBuilder', 'Reference', 'Tag', 'User',
 ]) // prettier-ignore
 /** Options of other commands. */
-const FOREIGN_OPTIONS = new Set(['context', 'quick', 'no-color'])
+const FOREIGN_OPTIONS = new Set(['context', 'quick'])
 
 const silent = { stderr: () => undefined, env: {}, cwd: ROOT, colour: false, errorColour: false, columns: 200 }
 
