@@ -42,6 +42,12 @@ describe('the fingerprint of a schema', () => {
     assert.deepEqual(differencesOf(read, await objects(two.url, 'tenant')), [])
   })
 
+  it('leaves the names of other schemas, also of one whose name ends like its own', async () => {
+    const table = 'create table me.t (id int, constraint t_other foreign key (id) references some_me.t (id))'
+    await query(one.url, `create schema some_me; create table some_me.t (id int primary key); create schema me; ${table}`)
+    assert.equal((await objects(one.url, 'me')).get('constraint t.t_other'), 'FOREIGN KEY (id) REFERENCES some_me.t(id)')
+  })
+
   it('knows a schema that is empty from one that is not there', async () => {
     await query(one.url, 'create schema empty')
     const found = await prints(one.url, 'empty', 'nowhere')
