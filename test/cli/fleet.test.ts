@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { assert } from 'chai'
-import { databaseUrl, dropRolesLike, freshDatabase, query, uniquePrefix, type TestDatabase } from '../helpers/postgres.ts'
+import { databaseUrl, dropRolesLike, freshDatabase, query, serverUrl, uniquePrefix, type TestDatabase } from '../helpers/postgres.ts'
 import { configuration, project, type Project } from './project.ts'
 
 const JOBS = {
@@ -152,6 +152,26 @@ describe('tenantkit over a fleet', function () {
     assert.equal((await place.json(['run', 'jobs/gone.ts'], 2)).code, 'WRONG_USAGE')
     assert.match((await place.json(['run', 'jobs/nothing.ts'], 2)).detail, /exports no function/)
     assert.equal((await place.json(['run', 'jobs/count.ts', '--tenant', 'acme,nobody'], 1)).code, 'TENANT_NOT_FOUND')
+  })
+
+  it('tenants create takes what an operator gives, and list finds it', async () => {
+    const schema = ['tenants', 'create', '--slug', 'by-hand', '--name', 'By hand', '--isolation', 'schema', '--provisioning', 'manual']
+    assert.deepInclude(await place.json([...schema, '--schema-name', `${prefix}_given`]), {
+      status: 'ready',
+      schema_name: `${prefix}_given`,
+    })
+    const own = `${prefix}_own`
+    const given = ['--connection-alias', own, '--connection-string', databaseUrl(own), '--provisioning-connection-string', serverUrl()]
+    const args = ['tenants', 'create', '--slug', 'by-hand-too', '--name', 'By hand', '--isolation', 'database', '--provisioning', 'manual']
+    const tenant = await place.json([...args, ...given])
+    assert.deepInclude(tenant, { status: 'ready', connection_alias: own, has_connection_string: true, connection_string: null })
+    assert.notInclude(JSON.stringify(tenant), '://')
+    assert.isNotEmpty(await query(databaseUrl(own), `select 1 from pg_tables where schemaname = 'tenant' and tablename = 'customer'`))
+    const { items } = await place.json(['tenants', 'list', '--search', 'by-hand'])
+    assert.sameMembers(
+      items.map(({ slug }: { slug: string }) => slug),
+      ['by-hand', 'by-hand-too'],
+    )
   })
 
   it('colours where they are asked for, and nowhere else', async () => {

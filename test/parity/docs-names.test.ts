@@ -1,5 +1,5 @@
-/** S42: no command, option, setting, class or export is documented that the code lacks. Tried on a planted page as well. */
-import { readFileSync } from 'node:fs'
+/** S42, S41: no command, option, setting, class or export is documented that the code lacks. Tried on a planted page as well. */
+import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { assert } from 'chai'
 import { runCli } from 'mikro-tenantkit/cli'
@@ -107,6 +107,16 @@ describe('S42: what the documentation names', () => {
       pages.flatMap(page => unknownCommands(page, commands)),
       [],
     )
+  })
+
+  it('are options that the tests of the command line give', () => {
+    const tests = globSync('test/cli/*.ts', { cwd: ROOT })
+      .map(path => readFileSync(join(ROOT, path), 'utf8'))
+      .join('')
+    const untried = [...commands].flatMap(([name, options]) => {
+      return [...options].filter(option => option !== 'help' && !tests.includes(`'--${option}'`)).map(option => `${name} --${option}`)
+    })
+    assert.deepEqual(untried, [])
   })
 
   it('are classes, types and settings that exist', () => {
