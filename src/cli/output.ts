@@ -37,6 +37,7 @@ export class Output {
   readonly #io: CliIo
   /** The bar that stands on the last line of the terminal. */
   #bar: string | undefined
+  #closed = false
 
   constructor(io: CliIo, json: boolean) {
     this.#io = io
@@ -69,7 +70,7 @@ export class Output {
    */
   progress(title: string, unit: string, total: number): Progress {
     const draw = (bar: string | undefined): void => {
-      if (bar === undefined && this.#bar === undefined) return
+      if (this.#closed || (bar === undefined && this.#bar === undefined)) return
       this.#io.stderr(`${CLEAR}${bar ?? ''}`)
       this.#bar = bar
     }
@@ -78,14 +79,15 @@ export class Output {
       unit,
       total,
       columns: this.#io.columns,
-      say: line => this.say(line),
+      say: line => void (this.#closed || this.say(line)),
       draw: this.#io.watched === true ? draw : undefined,
       paint: (style, text) => this.paintError(style, text),
     })
   }
 
-  /** Takes away a bar that nobody ended: the command was interrupted. */
+  /** Takes away a bar that nobody ended: the command was interrupted. What still goes on shows no more progress. */
   close(): void {
+    this.#closed = true
     if (this.#bar !== undefined) this.#io.stderr(CLEAR)
     this.#bar = undefined
   }

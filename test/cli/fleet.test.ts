@@ -18,6 +18,17 @@ export default async function ({ tenant }) {
   if (tenant.slug !== 'globex') throw new Error('not in ' + tenant.slug + ' postgres://me:hidden@host/db')
 }
 `,
+  'waits.ts': `import { setTimeout } from 'node:timers/promises'
+import { em } from 'mikro-tenantkit'
+import { Customer } from '../mikro-orm.config.ts'
+export default ({ tenant, signal }) =>
+  em().transactional(async tx => {
+    tx.create(Customer, { id: crypto.randomUUID(), name: 'never' } as never)
+    await tx.flush()
+    console.log('waiting in ' + tenant.slug)
+    await setTimeout(60_000, undefined, { signal })
+  })
+`,
   'nothing.ts': 'export const run = 1\n',
 }
 
@@ -146,6 +157,16 @@ describe('tenantkit over a fleet', function () {
     assert.match(stderr, /1 of 2 tenants failed\. \[RUN_FAILED\]/)
     const { details } = await place.json(['run', 'jobs/fails.ts', '--concurrency', '1', '--max-failures', '1'], 1)
     assert.deepInclude(details, { failed: 1, skipped: 1 })
+  })
+
+  it('run begins no more tenants and rolls back what it is in when it is interrupted', async () => {
+    const rows = () => query(database.url, `select 1 from "${prefix}_acme".customer where name = 'never'`)
+    const args = ['run', 'jobs/waits.ts', '--concurrency', '1', '--json']
+    const { code, stdout, stderr } = await place.run(args, { signalAfter: /waiting in/ })
+    assert.equal(code, 130, stderr)
+    assert.equal(JSON.parse(stdout).code, 'INTERRUPTED')
+    assert.lengthOf(stderr.match(/waiting in/g)!, 1)
+    assert.deepEqual(await rows(), [])
   })
 
   it('run refuses a file that is not there or exports no function, and a tenant that is not there', async () => {

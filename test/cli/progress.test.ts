@@ -79,8 +79,11 @@ describe('the progress of a command', () => {
 
   it('takes away a bar that nobody ended', () => {
     const { output, stderr } = outputTo({ watched: true })
-    output.progress('Migrating', 'tenants', 3)
+    const progress = output.progress('Migrating', 'tenants', 3)
     output.close()
+    // What still goes on while everything is closed is not shown.
+    progress.step('late', 'closed')
+    progress.end()
     assert.isTrue(stderr().endsWith(CLEAR))
     output.say('error')
     assert.isTrue(stderr().endsWith(`${CLEAR}error\n`))

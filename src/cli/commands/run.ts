@@ -96,6 +96,7 @@ async function run(session: Session, { file, tenants, concurrency, maxFailures }
   const queue = slugs.values()
   const worker = async (): Promise<void> => {
     for (const slug of queue) {
+      if (io.signal?.aborted === true) return
       const outcome = await inTenant(tenancy, slug, work, io.signal)
       outcomes.push(outcome)
       if (outcome.status === 'failed') failed++
