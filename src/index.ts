@@ -13,7 +13,9 @@ export {
   type UrlSource,
 } from './options.ts'
 export { mikroOrmConfigs, type OrmConfigFactory } from './mikro-orm-configs.ts'
-export type { CheckFinding } from './check.ts'
+export type { CheckFinding } from './diagnosis/finding.ts'
+export type { DriftOptions, DriftReport, TenantDrift } from './diagnosis/drift.ts'
+export type { ObjectDifference } from './migrations/fingerprint.ts'
 export type { MigrateOptions, MigrateOutcome, MigrateReport } from './fleet.ts'
 export {
   bindContext,

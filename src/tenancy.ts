@@ -7,8 +7,10 @@ import type { Actor, TenantRef } from './context/context.ts'
 import { parseHandedOver } from './context/hand-over.ts'
 import { tenantHandle, type TenantHandle } from './context/tenant-handle.ts'
 import { TenantNotFoundError, ValidationFailedError } from './errors.ts'
-import { checkTenancy, type CheckFinding } from './check.ts'
 import { ControlEvents } from './control-events.ts'
+import { Diagnosis } from './diagnosis/diagnosis.ts'
+import type { DriftOptions, DriftReport } from './diagnosis/drift.ts'
+import type { CheckFinding } from './diagnosis/finding.ts'
 import { FleetMigration, type MigrateOptions, type MigrateReport } from './fleet.ts'
 import { newId } from './ids.ts'
 import { Migrations } from './migrations/migrations.ts'
@@ -62,6 +64,7 @@ export class Tenancy {
   readonly #runs: Runs
   readonly #events: ControlEvents
   readonly #history: TenancyHistory
+  readonly #diagnosis: Diagnosis
 
   /** @internal Use {@link createTenancy}. */
   constructor(options: ResolvedOptions, orm: RuntimeOrm) {
@@ -126,6 +129,15 @@ export class Tenancy {
       registry: this.#registry,
       prefix: options.prefix,
       pooledUrl: options.pooled ? options.url : undefined,
+      roles: this.#roles,
+    })
+    this.#diagnosis = new Diagnosis({
+      options,
+      migrations: this.#migrations,
+      registry: this.#registry,
+      control: () => orm.control(),
+      metadata: () => [...orm.metadata().getAll().values()],
+      directUrl,
       roles: this.#roles,
     })
   }
@@ -312,9 +324,29 @@ export class Tenancy {
     return this.#migrations.createFile(scope, name)
   }
 
+  /** The statements that {@link createMigration} would write, and those that would revert them. Writes nothing, needs no database. */
+  planMigration(scope: 'shared' | 'tenant'): Promise<{ readonly up: readonly string[]; readonly down: readonly string[] }> {
+    return this.#migrations.planFile(scope)
+  }
+
   /** What is wrong or doubtful about this installation; an empty control plane is a warning, not an error. */
   check(): Promise<readonly CheckFinding[]> {
-    return checkTenancy({ options: this.#options, migrations: this.#migrations, control: () => this.#orm.control(), roles: this.#roles })
+    return this.#diagnosis.check()
+  }
+
+  /** What is wrong around this installation: on the server, in the catalog, between the registry and what it speaks of. */
+  doctor(): Promise<readonly CheckFinding[]> {
+    return this.#diagnosis.doctor()
+  }
+
+  /**
+   * Compares the tables of each tenant with what its migrations make of an empty schema, in batches. Nothing is changed.
+   *
+   * @throws TENANT_NOT_FOUND
+   * @example const { tenants } = await tenancy.drift() // those that differ, object by object
+   */
+  drift(options: DriftOptions = {}): Promise<DriftReport> {
+    return this.#diagnosis.drift(options)
   }
 
   /** @throws what the database says when it does not answer */

@@ -11,6 +11,7 @@ import { Lanes } from './lanes.ts'
 import { MigrationSet, collect } from './migration-set.ts'
 import { migratorOf } from './migrator.ts'
 import { RunningOrm, describe } from './orm.ts'
+import { ReferenceBuilder, type Reference } from './reference.ts'
 import { MigrationRunner, TRACKING_TABLE, trackingTableSql, type MigrationTarget, type Selection } from './runner.ts'
 import { schemaGeneratorOf } from './schema-generator.ts'
 
@@ -64,6 +65,7 @@ export class Migrations {
   readonly #lanes: Lanes
   readonly #runner: MigrationRunner
   readonly #scripts = new Map<string, Promise<PreparedScript>>()
+  readonly #references = new Map<string, Promise<Reference>>()
 
   constructor(settings: MigrationSettings) {
     this.#settings = settings
@@ -101,6 +103,34 @@ export class Migrations {
     this.#scripts.set(key, cached)
     cached.catch(() => this.#scripts.delete(key))
     return cached
+  }
+
+  /**
+   * What the migrations make of an empty schema: what a tenant at that head should look like. Made once for each head and server version.
+   *
+   * @param head The last migration. Default: the last of all; `null`: none.
+   * @param place A database of the server to compare on, and its major version. Default: the control plane's.
+   * @throws CONFIGURATION_INVALID if there is no migration `head`, MIGRATION_FAILED
+   */
+  async reference(
+    isolation: Isolation,
+    head?: string | null,
+    place?: { readonly url: string; readonly major: number },
+  ): Promise<Reference> {
+    const names = await this.names('tenant')
+    const last = head === undefined ? (names.at(-1) ?? null) : head
+    const key = JSON.stringify([isolation, place?.major, last, names])
+    const cached = this.#references.get(key)
+    if (cached !== undefined) return cached
+    const builder = new ReferenceBuilder({
+      set: this.#sets.tenant,
+      format: query => this.#running.format(query),
+      up: (target, selection) => this.up(target, selection),
+    })
+    const built = builder.build({ isolation, head: last, url: place?.url ?? this.#settings.directUrl })
+    this.#references.set(key, built)
+    built.catch(() => this.#references.delete(key))
+    return built
   }
 
   /** The names that the target has not applied. @throws NOT_FOUND if its schema does not exist. */
@@ -151,6 +181,20 @@ export class Migrations {
       async orm => (await migratorOf(orm).create(undefined, false, false, name)).fileName,
     )
     return fileName === '' ? undefined : set.fileOf(fileName)
+  }
+
+  /**
+   * The statements that {@link createFile} would write, and those that would revert them; none when nothing changed. Writes nothing and
+   * needs no database.
+   *
+   * @throws CONFIGURATION_INVALID if there are files and no snapshot.
+   */
+  async planFile(scope: Plane): Promise<{ readonly up: readonly string[]; readonly down: readonly string[] }> {
+    const diff = await describe(this.#settings, this.#sets[scope], { url: this.#settings.directUrl }, orm =>
+      migratorOf(orm).getSchemaDiff(false, false),
+    )
+    const bare = (statements: readonly string[]) => statements.map(sql => sql.replace(/;\s*$/, '')).filter(sql => sql !== '')
+    return { up: bare(diff.up), down: bare(diff.down) }
   }
 
   /**

@@ -1,5 +1,4 @@
-/** `tenantkit migrate` and `tenantkit migrate:create`. */
-import { relative } from 'node:path'
+/** `tenantkit migrate`. */
 import type { Tenancy } from '../../tenancy.ts'
 import type { Output } from '../output.ts'
 import { CommandFailedError } from '../problem.ts'
@@ -46,18 +45,6 @@ export const migrate: Register = (program, choose) =>
     },
   )
 
-export const migrateCreate: Register = (program, choose) =>
-  program.command(
-    'migrate:create',
-    'Write a migration file for what changed in the entities',
-    command =>
-      command
-        .option('scope', { choices: ['shared', 'tenant'] as const, demandOption: true, describe: 'Whose tables' })
-        .option('name', { type: 'string', requiresArg: true, demandOption: true, describe: 'What the migration does, as add_phone' })
-        .example('$0 migrate:create --scope tenant --name add_phone', 'after a change of a tenant entity'),
-    ({ scope, name }) => choose(session => create(session, scope, name)),
-  )
-
 async function run(session: Session, { scope, tenants, concurrency }: Arguments): Promise<void> {
   const { output } = session
   output.say(
@@ -91,12 +78,4 @@ function document({ tenant, status, names, error }: Result['tenants'][number]): 
 
 function reason(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
-}
-
-async function create(session: Session, scope: 'shared' | 'tenant', name: string): Promise<void> {
-  const { output, io } = session
-  const path = await (await session.tenancy()).createMigration(scope, name)
-  output.result({ scope, created: path !== undefined, path: path ?? null }, () => [
-    path === undefined ? `Nothing changed in the ${scope} entities.` : `${output.paint('green', 'created')} ${relative(io.cwd, path)}`,
-  ])
 }
