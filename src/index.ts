@@ -14,7 +14,10 @@ export {
 } from './options.ts'
 export { mikroOrmConfigs, type OrmConfigFactory } from './mikro-orm-configs.ts'
 export type { CheckFinding } from './check.ts'
-export type { MigrateOptions, MigrateOutcome, MigrateReport } from './fleet.ts'
+export type { DownOptions, Fleet, MigrateOptions, MigrateOutcome, MigrateProgress, MigrateReport } from './fleet.ts'
+export type { MigrationPlan, PlanOptions, PlannedGroup, PlannedMigration } from './fleet/plan.ts'
+export type { RunSummary } from './fleet/run-store.ts'
+export type { FailedTenant, FleetStatus, VersionCount } from './fleet/status.ts'
 export {
   bindContext,
   controlEm,
@@ -38,6 +41,7 @@ export { tenantSql, type TenantSql, type TenantSqlEntity, type TenantSqlScalar, 
 export { newId } from './ids.ts'
 export { SharedMigration, TenantMigration } from './migrations/migration.ts'
 export { Tenant, TenantInvitation, TenantSetting, type TenantStatus } from './tenants/entities.ts'
+export { MigrationRun, MigrationRunTenant, type RunPlan, type RunStatus, type RunTenantStatus } from './tenants/migration-runs.ts'
 export type { TenantRecord } from './tenants/directory.ts'
 export type { TenantInput } from './tenants/input.ts'
 export type { TenantJson } from './tenants/tenant-json.ts'
@@ -107,4 +111,11 @@ export {
   UnsupportedMediaTypeError,
   ValidationFailedError,
 } from './errors.ts'
-export { MigrationBusyError, MigrationFailedError, MigrationRunFailedError, SchemaNotFoundError } from './migrations/errors.ts'
+export {
+  DestructiveMigrationError,
+  MigrationBusyError,
+  MigrationFailedError,
+  MigrationInterruptedError,
+  MigrationRunFailedError,
+  SchemaNotFoundError,
+} from './migrations/errors.ts'

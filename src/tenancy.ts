@@ -7,13 +7,14 @@ import { parseHandedOver } from './context/hand-over.ts'
 import { tenantHandle, type TenantHandle } from './context/tenant-handle.ts'
 import { TenantNotFoundError, ValidationFailedError } from './errors.ts'
 import { checkTenancy, type CheckFinding } from './check.ts'
-import { FleetMigration, type MigrateOptions, type MigrateReport } from './fleet.ts'
+import { Fleet, type MigrateOptions, type MigrateReport } from './fleet.ts'
 import { newId } from './ids.ts'
 import { Migrations } from './migrations/migrations.ts'
 import type { MigrationTarget } from './migrations/runner.ts'
 import { isSlug, parseSlug } from './naming.ts'
 import { Operations, operationOf } from './operations.ts'
 import { resolveOptions, type ResolvedOptions, type TenancyOptions } from './options.ts'
+import { TenantMigration } from './provisioning/tenant-migration.ts'
 import { TenantRegistry } from './provisioning/tenant-registry.ts'
 import { Runs } from './runs.ts'
 import { DatabaseStrategy } from './strategies/database-strategy.ts'
@@ -54,7 +55,7 @@ export class Tenancy {
   readonly #directory: TenantDirectory
   readonly #registry: TenantRegistry
   readonly #operations: Operations
-  readonly #fleet: FleetMigration
+  readonly #fleet: Fleet
   readonly #roles: TenantRoles | undefined
   readonly #runs: Runs
 
@@ -69,6 +70,7 @@ export class Tenancy {
       directUrl: options.directUrl,
       path: options.given.migrations.path,
       metadata: () => orm.metadata(),
+      concurrency: mostMigrationsAtOnce(options),
     })
     this.#directory = new TenantDirectory({
       ...options.directory,
@@ -95,11 +97,19 @@ export class Tenancy {
     }
     this.#runs = new Runs({ orm, strategies: this.#strategies, pooled: options.pooled, find: slug => this.#directory.find(slug) })
     const { given } = options
+    const migrating = {
+      control: () => orm.control(),
+      migrations: this.#migrations,
+      directUrl,
+      changed: (slug: string) => this.#directory.forget(slug),
+    }
+    const tenantMigration = new TenantMigration({ ...migrating, strategies: this.#strategies })
     this.#registry = new TenantRegistry({
       control: () => orm.control(),
       directory: this.#directory,
       strategies: this.#strategies,
       migrations: this.#migrations,
+      tenantMigration,
       keyRing: options.keyRing,
       prefix: options.prefix,
       directUrl: options.directUrl,
@@ -110,13 +120,15 @@ export class Tenancy {
       bootstrapAdmin: given.bootstrapAdmin && (async input => given.bootstrapAdmin?.(input)),
     })
     this.#operations = new Operations(this.#registry, options.hooks)
-    this.#fleet = new FleetMigration({
-      control: () => orm.control(),
-      migrations: this.#migrations,
-      registry: this.#registry,
+    this.#fleet = new Fleet({
+      ...migrating,
+      tenantMigration,
       prefix: options.prefix,
       pooledUrl: options.pooled ? options.url : undefined,
       roles: this.#roles,
+      mostAtOnce: mostMigrationsAtOnce(options),
+      down: async (slug, selection) => (await this.#registry.migrate(parseSlug(slug), 'down', selection)).names,
+      migrated: (tenant, migrations) => this.#operations.call(hook => hook.migrated?.({ tenant, migrations })),
     })
   }
 
@@ -132,7 +144,7 @@ export class Tenancy {
 
   /** The same for a tenant that was found before; its status is checked here again. */
   async runInTenant<T>(tenant: TenantRecord, work: () => Promise<T>, options: RunOptions = {}): Promise<T> {
-    assertServing(tenant.ref.slug, tenant.status)
+    assertServing(tenant.ref.slug, tenant.status, tenant.migratingUntil)
     return this.#runs.run(tenant, work, options)
   }
 
@@ -167,7 +179,7 @@ export class Tenancy {
     const record = await this.#directory.find(tenant.slug)
     // A slug is free again after purging: the same name may be somebody else by now.
     if (record === undefined || record.ref.id !== tenant.id) throw new TenantNotFoundError(tenant.slug)
-    assertServing(record.ref.slug, record.status)
+    assertServing(record.ref.slug, record.status, record.migratingUntil)
     // Nobody's actor is inherited: the one handed over acts, or none does.
     return this.#runs.run(record, work, { actor, requestId }, { inherits: false })
   }
@@ -196,7 +208,7 @@ export class Tenancy {
 
   /** @throws TENANT_NOT_READY, TENANT_SUSPENDED, TENANT_ARCHIVED */
   assertServing(tenant: TenantRecord): void {
-    assertServing(tenant.ref.slug, tenant.status)
+    assertServing(tenant.ref.slug, tenant.status, tenant.migratingUntil)
   }
 
   /** A page of the registry: live tenants, or those of a status. @throws VALIDATION_FAILED */
@@ -250,15 +262,19 @@ export class Tenancy {
     return { operation: { id: newId(), name: operation, status: 'succeeded', tenant: slug, ...times, result: told }, tenant }
   }
 
-  /** Applies both scopes to everything, or what the options choose. One failing tenant does not stop the others. */
+  /**
+   * Applies both scopes to everything, or what the options choose. One failing tenant does not stop the others. Where there is nothing to do,
+   * that is found out by one query.
+   *
+   * @throws VALIDATION_FAILED, TENANT_NOT_FOUND, DESTRUCTIVE_MIGRATION, MIGRATION_FAILED in the control plane, MIGRATION_INTERRUPTED
+   */
   async migrate(options: MigrateOptions = {}): Promise<MigrateReport> {
-    const report = await this.#fleet.migrate(options)
-    for (const outcome of report.tenants) {
-      if (outcome.status !== 'applied' || outcome.names.length === 0) continue
-      const record = await this.#directory.find(outcome.tenant)
-      if (record !== undefined) await this.#operations.call(hook => hook.migrated?.({ tenant: record.ref, migrations: outcome.names }))
-    }
-    return report
+    return this.#fleet.migrate(options)
+  }
+
+  /** Plans, states and runs of the migrations of all tenants. @example await tenancy.fleet.status() */
+  get fleet(): Fleet {
+    return this.#fleet
   }
 
   /** Whether anything is pending, in the control plane or in a tenant that serves. */
@@ -300,6 +316,7 @@ export class Tenancy {
   async close(): Promise<void> {
     try {
       await this.#directory.close()
+      await this.#fleet.close()
       await this.#migrations.close()
       await this.#connections.close()
       await this.#orm.close()
@@ -308,4 +325,9 @@ export class Tenancy {
       await this.#options.given.close?.()
     }
   }
+}
+
+/** Each takes a lane and a session of its own at most, beside the pool of requests, the run's session and the directory's. */
+function mostMigrationsAtOnce({ pool: { perServer, shared } }: ResolvedOptions): number {
+  return Math.max(1, Math.floor((perServer - shared - 2) / 2))
 }

@@ -82,6 +82,7 @@ const HOUSE: readonly Room[] = [
       'src/options.ts',
       'src/runs.ts',
       'src/fleet.ts',
+      'src/fleet/',
       'src/check.ts',
       'src/mikro-orm-configs.ts',
       'src/index.ts',

@@ -2,6 +2,7 @@
 import type { Plane } from '../classification/scope.ts'
 import type { MigrationClass } from './internals.ts'
 import { SharedMigration } from './migration.ts'
+import { Tenantkit0002MigrationRuns } from './migration-runs-migration.ts'
 
 /** What the control plane keeps of itself, by key: the prefix of names it was set up with. No entity stands for it. */
 export const CONTROL_TABLE = 'tenantkit_control'
@@ -97,6 +98,9 @@ export class Tenantkit0001Registry extends SharedMigration {
 
 /** The bundled migrations by set, in their order. */
 export const BUNDLED: Readonly<Record<Plane, readonly { readonly name: string; readonly migration: MigrationClass }[]>> = {
-  shared: [{ name: 'tenantkit_0001_registry', migration: Tenantkit0001Registry as unknown as MigrationClass }],
+  shared: [
+    { name: 'tenantkit_0001_registry', migration: Tenantkit0001Registry as unknown as MigrationClass },
+    { name: 'tenantkit_0002_migration_runs', migration: Tenantkit0002MigrationRuns as unknown as MigrationClass },
+  ],
   tenant: [],
 }

@@ -1,0 +1,148 @@
+/**
+ * One process at work on a run.
+ *
+ * A session of its own holds an advisory lock for each tenant that is worked on: the same one that every other operation on a tenant takes.
+ * So two runs exclude each other per tenant, and a killed process leaves nothing behind that must be waited for: PostgreSQL frees its locks.
+ */
+import { setTimeout } from 'node:timers/promises'
+import type { DirectClient } from '../connections/direct.ts'
+import { MigratingMarks } from '../provisioning/migrating-mark.ts'
+import type { TenantRef } from '../context/context.ts'
+import type { RunPlan } from '../tenants/migration-runs.ts'
+import type { Claimed, Done, RunStore } from './run-store.ts'
+import { WorkerSession } from './sessions.ts'
+import type { Prepared, TenantWorker } from './tenant-worker.ts'
+
+export interface FleetRunOptions {
+  /** The session that holds the locks; nobody else uses it. */
+  readonly client: DirectClient
+  readonly store: RunStore
+  readonly worker: TenantWorker
+  readonly plan: RunPlan
+  readonly directUrl: string
+  /** Aborts it: what was begun is ended, nothing new is begun. */
+  readonly signal: AbortSignal
+  /** Told of each tenant that is done with, once that is stored. */
+  readonly done: (done: Done, tenant: TenantRef) => void
+  /** A tenant's row has changed. */
+  readonly changed: (slug: string) => void
+}
+
+const BUSY_POLL_MS = 100
+/** How long somebody else may work on the last tenants before they count as failed. */
+const BUSY_WAIT_MS = 120_000
+
+export class FleetRun {
+  readonly #options: FleetRunOptions
+  readonly #marks: MigratingMarks
+  readonly #held = new Map<string, Claimed>()
+  readonly #busy = new Set<string>()
+  readonly #queue: Prepared[] = []
+  readonly #ended: Done[] = []
+  #claiming: Promise<boolean> | undefined
+  #storing: Promise<void> | undefined
+  #failures = 0
+  #broken: unknown
+
+  constructor(options: FleetRunOptions) {
+    this.#options = options
+    this.#marks = new MigratingMarks(options.client, options.changed)
+  }
+
+  /** Why nothing new is begun, if it is so. */
+  get stopped(): 'interrupted' | 'failures' | undefined {
+    const { signal, plan } = this.#options
+    if (signal.aborted || this.#broken !== undefined) return 'interrupted'
+    return plan.maxFailures !== null && this.#failures >= plan.maxFailures ? 'failures' : undefined
+  }
+
+  /** Works on a wave until none of its tenants is left, or it is stopped. @throws when the run's session breaks */
+  async work(wave: number): Promise<void> {
+    const { directUrl, plan, store } = this.#options
+    const lane = async (): Promise<void> => {
+      await using session = new WorkerSession(directUrl)
+      for (let tenant = await this.#next(wave); tenant !== undefined; tenant = await this.#next(wave))
+        this.#end(await this.#options.worker.migrate(tenant, session))
+    }
+    try {
+      await Promise.all(Array.from({ length: plan.concurrency }, () => lane().catch((error: unknown) => void (this.#broken ??= error))))
+      while (this.#storing !== undefined) await this.#storing
+      if (this.#broken !== undefined) throw this.#broken as Error
+      const left = this.#queue.splice(0)
+      await this.#marks.clear(left.map(({ record }) => record.ref.id))
+      await store.giveBack(left)
+      for (const { record } of left) this.#held.delete(record.ref.id)
+    } finally {
+      this.#marks.release(this.#held.size === 0 ? [] : [...this.#held.keys()])
+    }
+  }
+
+  async #next(wave: number): Promise<Prepared | undefined> {
+    for (const end = Date.now() + BUSY_WAIT_MS; this.stopped === undefined;) {
+      const tenant = this.#queue.shift()
+      if (this.#queue.length < this.#options.plan.concurrency / 2) void this.#claim(wave)
+      if (tenant !== undefined) return tenant
+      if (await this.#claim(wave)) continue
+      if (this.#queue.length > 0) continue
+      if (this.#busy.size === 0 || Date.now() > end) return undefined
+      await setTimeout(BUSY_POLL_MS)
+      this.#busy.clear()
+    }
+    return undefined
+  }
+
+  /** Whether there is something in the queue now. One look at a time. */
+  #claim(wave: number): Promise<boolean> {
+    this.#claiming ??= this.#claimNow(wave)
+      .catch((error: unknown) => {
+        this.#broken ??= error
+        return false
+      })
+      .finally(() => {
+        this.#claiming = undefined
+      })
+    return this.#claiming
+  }
+
+  async #claimNow(wave: number): Promise<boolean> {
+    const { store, worker, client, plan } = this.#options
+    if (this.stopped !== undefined) return false
+    const { claimed, busy, seen } = await store.claim(wave, plan.concurrency, [...this.#held.keys(), ...this.#busy])
+    for (const id of busy) this.#busy.add(id)
+    for (const each of claimed) this.#held.set(each.record.ref.id, each)
+    // Others ended with all that were seen: there may be more behind them.
+    if (claimed.length === 0) return seen > 0 && busy.length === 0 ? this.#claimNow(wave) : false
+    const prepared = await worker.prepare(client, claimed)
+    await this.#marks.put(prepared.filter(each => !worker.staysOnline(each)).map(({ record }) => record.ref))
+    this.#queue.push(...prepared)
+    return true
+  }
+
+  /** It is stored together with what else ends meanwhile; nobody waits for it. */
+  #end(done: Done): void {
+    if (done.status === 'failed') this.#failures++
+    this.#ended.push(done)
+    this.#storing ??= this.#store()
+      .catch((error: unknown) => void (this.#broken ??= error))
+      .finally(() => {
+        this.#storing = undefined
+      })
+  }
+
+  async #store(): Promise<void> {
+    const { store, done: tell, changed } = this.#options
+    while (this.#ended.length > 0) {
+      const batch = this.#ended.splice(0)
+      await store.finish(batch)
+      const ids = batch.map(({ id }) => id)
+      this.#marks.release(ids)
+      const claimed = ids.map(id => this.#held.get(id)!)
+      await store.unlock(claimed.map(({ key }) => key))
+      for (const [index, done] of batch.entries()) {
+        this.#held.delete(done.id)
+        changed(done.slug)
+        tell(done, claimed[index]!.record.ref)
+      }
+    }
+  }
+}
