@@ -28,6 +28,8 @@ export interface FleetRunOptions {
   readonly changed: (slug: string) => void
 }
 
+/** What is faster is claimed ahead. */
+const QUICK_MS = 100
 const BUSY_POLL_MS = 100
 /** How long somebody else may work on the last tenants before they count as failed. */
 const BUSY_WAIT_MS = 120_000
@@ -42,6 +44,8 @@ export class FleetRun {
   #claiming: Promise<boolean> | undefined
   #storing: Promise<void> | undefined
   #failures = 0
+  /** How long a tenant takes, about. */
+  #tookMs = Infinity
   #broken: unknown
 
   constructor(options: FleetRunOptions) {
@@ -61,8 +65,13 @@ export class FleetRun {
     const { directUrl, plan, store } = this.#options
     const lane = async (): Promise<void> => {
       await using session = new WorkerSession(directUrl)
-      for (let tenant = await this.#next(wave); tenant !== undefined; tenant = await this.#next(wave))
-        this.#end(await this.#options.worker.migrate(tenant, session))
+      for (let tenant = await this.#next(wave); tenant !== undefined; tenant = await this.#next(wave)) {
+        const began = performance.now()
+        const done = await this.#options.worker.migrate(tenant, session)
+        const took = performance.now() - began
+        this.#tookMs = this.#tookMs === Infinity ? took : this.#tookMs + (took - this.#tookMs) / 8
+        this.#end(done)
+      }
     }
     try {
       await Promise.all(Array.from({ length: plan.concurrency }, () => lane().catch((error: unknown) => void (this.#broken ??= error))))
@@ -80,7 +89,8 @@ export class FleetRun {
   async #next(wave: number): Promise<Prepared | undefined> {
     for (const end = Date.now() + BUSY_WAIT_MS; this.stopped === undefined;) {
       const tenant = this.#queue.shift()
-      if (this.#queue.length < this.#options.plan.concurrency / 2) void this.#claim(wave)
+      // Only where they are soon done with: a tenant that waits its turn is refused to requests already, and no other run can take it.
+      if (this.#tookMs < QUICK_MS && this.#queue.length < this.#options.plan.concurrency / 2) void this.#claim(wave)
       if (tenant !== undefined) return tenant
       if (await this.#claim(wave)) continue
       if (this.#queue.length > 0) continue
@@ -110,8 +120,8 @@ export class FleetRun {
     const { claimed, busy, seen } = await store.claim(wave, plan.concurrency, [...this.#held.keys(), ...this.#busy])
     for (const id of busy) this.#busy.add(id)
     for (const each of claimed) this.#held.set(each.record.ref.id, each)
-    // Others ended with all that were seen: there may be more behind them.
-    if (claimed.length === 0) return seen > 0 && busy.length === 0 ? this.#claimNow(wave) : false
+    // Others have, or ended with, all that were seen: there may be more behind them.
+    if (claimed.length === 0) return seen > 0 ? this.#claimNow(wave) : false
     const prepared = await worker.prepare(client, claimed)
     await this.#marks.put(prepared.filter(each => !worker.staysOnline(each)).map(({ record }) => record.ref))
     this.#queue.push(...prepared)
