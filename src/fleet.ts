@@ -5,6 +5,7 @@ import { emptySearchPathOf } from './connections/search-path.ts'
 import { settingsOf } from './connections/settings.ts'
 import { currentActor, type TenantRef } from './context/context.ts'
 import { ConfigurationError, NotFoundError, TenantNotFoundError, ValidationFailedError } from './errors.ts'
+import type { DownOptions, MigrateOptions, MigrateOutcome, MigrateReport } from './fleet/migrate-options.ts'
 import { LISTED, controlState, isBehindSql, type ControlState, type Heads } from './fleet/behind.ts'
 import { execute } from './fleet/execution.ts'
 import { planOf, type MigrationPlan, type PlanOptions } from './fleet/plan.ts'
@@ -21,57 +22,6 @@ import type { TenantRoles } from './strategies/tenant-roles.ts'
 import { recordOf } from './tenants/directory.ts'
 import { Tenant } from './tenants/entities.ts'
 import type { RunPlan } from './tenants/migration-runs.ts'
-
-/** What `tenancy.migrate` applies. */
-export interface MigrateOptions {
-  /** Default `all`. */
-  readonly scope?: 'shared' | 'tenant' | 'all' | undefined
-  /** Only these tenants, by slug; they are looked into even if the registry says that they have everything. Default: all that are ready or suspended. */
-  readonly tenants?: readonly string[] | undefined
-  /** Tenants at a time; each takes up to two connections. Default 8, and never more than the connection budget leaves. */
-  readonly concurrency?: number | undefined
-  /** These tenants come first; when one of them fails, no other is begun. Default: none. */
-  readonly canary?: readonly string[] | undefined
-  /** The sizes of the waves; the last one repeats. A wave of which every tenant failed ends the run. Default 10, 100, 1000. */
-  readonly waves?: readonly number[] | undefined
-  /** When so many tenants have failed, no other is begun. Default: no limit. */
-  readonly maxFailures?: number | undefined
-  /** Whether migrations may lose data that do not declare it. Default false. */
-  readonly allowDestructive?: boolean | undefined
-  /** Told of each tenant that is done with. */
-  readonly onProgress?: ((progress: MigrateProgress) => void) | undefined
-}
-
-/** What became of one tenant just now. */
-export interface MigrateProgress {
-  readonly outcome: MigrateOutcome
-  /** Tenants of this run that are done with. */
-  readonly done: number
-}
-
-/** What became of one tenant. */
-export interface MigrateOutcome {
-  readonly tenant: string
-  readonly status: 'applied' | 'failed'
-  readonly names: readonly string[]
-  readonly error?: string
-}
-
-/** What `tenancy.migrate` applied. */
-export interface MigrateReport {
-  /** Migrations applied to the control plane. */
-  readonly shared: readonly string[]
-  /** By slug. Those that had everything already are listed where there are at most 100 tenants. */
-  readonly tenants: readonly MigrateOutcome[]
-  /** The run over the tenants; absent when there was nothing to do. */
-  readonly run?: RunSummary
-}
-
-/** What `tenancy.fleet.down` reverts. */
-export interface DownOptions {
-  /** Reverts all that came after this one. `0` reverts everything. Default: only the last one is reverted. */
-  readonly to?: string | undefined
-}
 
 export interface FleetOptions {
   readonly control: () => EntityManager
@@ -91,6 +41,11 @@ export interface FleetOptions {
   readonly down: (slug: string, selection: Selection) => Promise<readonly string[]>
   /** Told of a tenant and of what was applied there. */
   readonly migrated: (tenant: TenantRef, names: readonly string[]) => Promise<unknown>
+}
+
+interface Begun {
+  readonly plan: RunPlan
+  readonly total: number
 }
 
 const DEFAULT_CONCURRENCY = 8
@@ -158,10 +113,11 @@ export class Fleet {
    */
   async resume(run: string, options: Pick<MigrateOptions, 'onProgress'> = {}): Promise<MigrateReport> {
     if (!UUID.test(run)) throw new ValidationFailedError([{ path: 'run', message: 'must be the id of a run' }])
-    const reopen = async (store: RunStore): Promise<RunPlan> => {
+    const reopen = async (store: RunStore): Promise<Begun> => {
       const plan = await store.reopen()
       if (plan === undefined) throw new NotFoundError('migration run')
-      return { ...plan, concurrency: Math.min(plan.concurrency, this.#options.mostAtOnce) }
+      const { left: total } = await store.counts()
+      return { plan: { ...plan, concurrency: Math.min(plan.concurrency, this.#options.mostAtOnce) }, total }
     }
     return { shared: [], ...(await this.#execute(run, await this.#heads(), reopen, options)) }
   }
@@ -234,9 +190,9 @@ export class Fleet {
     const some = named ?? unready
     const listed = some.length === 0 ? 'false' : `t.slug in (${some.map(quoteLiteral).join(', ')})`
     const choice: RunChoice = { where: named === undefined ? `(${isBehindSql(heads)} or ${listed})` : listed, canary, waves }
-    const create = async (store: RunStore): Promise<RunPlan> => {
-      await store.create(plan, heads.schema.schemaVersion, choice)
-      return plan
+    const create = async (store: RunStore): Promise<Begun> => {
+      const total = await store.create(plan, heads.schema.schemaVersion, choice)
+      return { plan, total }
     }
     const report = await this.#execute(newId(), heads, create, options)
     const met = new Set(report.tenants.map(({ tenant }) => tenant))
@@ -247,22 +203,28 @@ export class Fleet {
   async #execute(
     id: string,
     heads: Heads,
-    begin: (store: RunStore) => Promise<RunPlan>,
+    begin: (store: RunStore) => Promise<Begun>,
     { onProgress }: Pick<MigrateOptions, 'onProgress'>,
   ): Promise<Omit<MigrateReport, 'shared'>> {
     const { control, directUrl, migrations, tenantMigration, changed, migrated } = this.#options
     const actor = currentActor()
     const outcomes: MigrateOutcome[] = []
+    let total = 0
     let hooks: Promise<unknown> = Promise.resolve()
     const done = ({ slug, status, names, error }: Done, tenant: TenantRef): void => {
       const outcome = { tenant: slug, status, names, ...(error === undefined ? {} : { error }) }
       outcomes.push(outcome)
-      onProgress?.({ outcome, done: outcomes.length })
+      onProgress?.({ outcome, done: outcomes.length, total: Math.max(total, outcomes.length) })
       if (names.length > 0) hooks = hooks.then(() => migrated(tenant, names))
     }
     const by = actor === undefined ? 'system:migrations' : `${actor.plane}:${actor.id}`
     const shared = { directUrl, migrations, tenantMigration, heads, signal: this.#stopping.signal, changed }
-    const running = execute({ id, actor: by, ...shared, begin, done })
+    const opened = async (store: RunStore): Promise<RunPlan> => {
+      const begun = await begin(store)
+      total = begun.total
+      return begun.plan
+    }
+    const running = execute({ id, actor: by, ...shared, begin: opened, done })
     this.#running.add(running)
     try {
       await running

@@ -7,9 +7,10 @@ import { parseHandedOver } from './context/hand-over.ts'
 import { tenantHandle, type TenantHandle } from './context/tenant-handle.ts'
 import { TenantNotFoundError, ValidationFailedError } from './errors.ts'
 import { checkTenancy, type CheckFinding } from './check.ts'
-import { Fleet, type MigrateOptions, type MigrateReport } from './fleet.ts'
+import { Fleet } from './fleet.ts'
+import type { MigrateOptions, MigrateReport } from './fleet/migrate-options.ts'
 import { newId } from './ids.ts'
-import { Migrations } from './migrations/migrations.ts'
+import { Migrations, type CreateFileOptions } from './migrations/migrations.ts'
 import type { MigrationTarget } from './migrations/runner.ts'
 import { isSlug, parseSlug } from './naming.ts'
 import { Operations, operationOf } from './operations.ts'
@@ -287,9 +288,13 @@ export class Tenancy {
     return this.#fleet.targets()
   }
 
-  /** Writes a migration file from the changes of the entities; `undefined` when nothing changed. */
-  createMigration(scope: 'shared' | 'tenant', name: string): Promise<string | undefined> {
-    return this.#migrations.createFile(scope, name)
+  /**
+   * Writes a migration file from the changes of the entities; `undefined` when nothing changed.
+   *
+   * @throws VALIDATION_FAILED, CONFIGURATION_INVALID, DESTRUCTIVE_MIGRATION if data would be lost and that is not allowed
+   */
+  createMigration(scope: 'shared' | 'tenant', name: string, options: CreateFileOptions = {}): Promise<string | undefined> {
+    return this.#migrations.createFile(scope, name, options)
   }
 
   /** What is wrong or doubtful about this installation; an empty control plane is a warning, not an error. */

@@ -5,13 +5,16 @@ import { check } from './commands/check.ts'
 import type { Work } from './commands/command.ts'
 import { entities } from './commands/entities.ts'
 import { keys } from './commands/keys.ts'
+import { migrateDown } from './commands/migrate-down.ts'
+import { migrateResume } from './commands/migrate-resume.ts'
+import { migrateStatus } from './commands/migrate-status.ts'
 import { migrate, migrateCreate } from './commands/migrate.ts'
 import { tenants } from './commands/tenants.ts'
 import { Output, type CliIo } from './output.ts'
 import { InterruptedError, WrongUsageError, printProblem } from './problem.ts'
 import { Session } from './session.ts'
 
-const COMMANDS = [check, entities, tenants, migrate, migrateCreate, keys]
+const COMMANDS = [check, entities, tenants, migrate, migrateCreate, migrateStatus, migrateResume, migrateDown, keys]
 const EXIT = Object.freeze({ done: 0, failed: 1, usage: 2 })
 const WIDEST = 120
 /** How long closing may take after an interruption, in milliseconds. */

@@ -1,6 +1,6 @@
 /**
- * Migrations that PostgreSQL takes in no transaction, such as `create index concurrently`: each statement by itself, with a mark of where
- * they began. One that was cut off goes on: an invalid index is dropped and built again, one that was finished is left as it is.
+ * Migrations that PostgreSQL takes in no transaction, such as `create index concurrently`: each statement by itself, with a mark of how
+ * far it came. One that was cut off goes on there: an invalid index is dropped and built again, one that was finished is left as it is.
  *
  * Source: https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
  */
@@ -26,16 +26,21 @@ const CREATES_INDEX =
 
 /** Runs it on a session of its own, which holds the target's lock. */
 export async function runApart(lane: Lane, run: ApartRun): Promise<void> {
-  const mark = `${run.way} ${run.name} began`
-  const began = (await markOf(lane, run.table)) === mark
+  const { begun, ended } = await progressOf(lane, run)
+  const mark = (what: string) => lane.query(`comment on table ${run.table} is ${quoteLiteral(`${markOf(run)}${what}`)}`)
   // Of the session, since there is no transaction; the lane is handed back clean.
   await lane.query(`set search_path to ${quoteIdentifier(run.schema)}`)
   try {
-    const statements = await run.statements()
-    if (!began) await lane.query(`comment on table ${run.table} is ${quoteLiteral(mark)}`)
-    for (const statement of statements) {
-      if (typeof statement === 'string' && (await isDone(lane, run.schema, statement, began))) continue
+    for (const [place, statement] of (await run.statements()).entries()) {
+      if (place <= ended) continue
+      const index = typeof statement === 'string' ? indexOf(statement) : undefined
+      const state = index === undefined ? undefined : await indexState(lane, run.schema, index)
+      if (state === 'invalid') await lane.query(`drop index concurrently ${quoteIdentifier(run.schema)}.${quoteForeignName(index!)}`)
+      // It was not there when the statement was begun: it is the one. What somebody else made under the name is refused by PostgreSQL.
+      if (state === 'valid' && place === begun) continue
+      if (state !== 'valid') await mark(`begun ${place}`)
       await run.execute(statement)
+      await mark(`ended ${place}`)
     }
   } finally {
     await lane.query(`set search_path to ''`)
@@ -46,25 +51,30 @@ export async function runApart(lane: Lane, run: ApartRun): Promise<void> {
   })
 }
 
-/** Whether a statement need not run: the index that it makes was finished before the migration was cut off. Drops what was left half done. */
-async function isDone(lane: Lane, schema: Identifier, statement: string, began: boolean): Promise<boolean> {
+function markOf({ way, name }: ApartRun): string {
+  return `${way} ${name}: `
+}
+
+/** The places of the statements that were begun and that ended last, or -1. */
+async function progressOf(lane: Lane, run: ApartRun): Promise<{ readonly begun: number; readonly ended: number }> {
+  const [row] = await lane.query<{ mark: string | null }>(
+    `select pg_catalog.obj_description(${quoteLiteral(run.table)}::regclass, 'pg_class') as mark`,
+  )
+  const mark = row?.mark?.startsWith(markOf(run)) === true ? row.mark.slice(markOf(run).length) : ''
+  const place = Number(/\d+$/.exec(mark)?.[0] ?? -1)
+  return mark.startsWith('ended') ? { begun: -1, ended: place } : { begun: place, ended: Math.max(place - 1, -1) }
+}
+
+/** The index that a statement makes. */
+function indexOf(statement: string): string | undefined {
   const [, quoted, plain] = CREATES_INDEX.exec(statement) ?? []
-  const index = quoted?.replaceAll('""', '"') ?? plain?.toLowerCase()
-  if (index === undefined) return false
+  return quoted?.replaceAll('""', '"') ?? plain?.toLowerCase()
+}
+
+async function indexState(lane: Lane, schema: Identifier, index: string): Promise<'valid' | 'invalid' | undefined> {
   const [found] = await lane.query<{ valid: boolean }>(
     `select i.indisvalid and i.indisready as valid from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid
      where c.relnamespace = ${quoteLiteral(quoteIdentifier(schema))}::regnamespace and c.relname = ${quoteLiteral(index)}`,
   )
-  if (found === undefined) return false
-  // Only if this migration began it: what somebody else made under the name is not known to be the same.
-  if (found.valid) return began
-  await lane.query(`drop index concurrently ${quoteIdentifier(schema)}.${quoteForeignName(index)}`)
-  return false
-}
-
-async function markOf(lane: Lane, table: string): Promise<string | null | undefined> {
-  const [row] = await lane.query<{ mark: string | null }>(
-    `select pg_catalog.obj_description(${quoteLiteral(table)}::regclass, 'pg_class') as mark`,
-  )
-  return row?.mark
+  return found === undefined ? undefined : found.valid ? 'valid' : 'invalid'
 }

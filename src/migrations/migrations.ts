@@ -35,6 +35,12 @@ export interface MigrationSettings {
   readonly metadata?: () => MetadataStorage
 }
 
+/** How a migration file is written. */
+export interface CreateFileOptions {
+  /** Whether it may lose data; it declares so. Default false. */
+  readonly allowDestructive?: boolean
+}
+
 /** The statements that make a new tenant, each apart. */
 export interface PreparedScript {
   /** Unqualified; run them in one transaction, with the search_path set locally to the new schema. The tracking table and its rows included. */
@@ -158,12 +164,13 @@ export class Migrations {
    * Writes a migration file for what changed in the entities since the last one, and answers its path; `undefined` when nothing changed.
    * Compares with the snapshot beside the files and needs no database.
    *
-   * @throws VALIDATION_FAILED for a bad name, CONFIGURATION_INVALID if there are files and no snapshot.
+   * @throws VALIDATION_FAILED for a bad name, CONFIGURATION_INVALID if there are files and no snapshot, DESTRUCTIVE_MIGRATION if data would be
+   * lost and that is not allowed.
    */
-  async createFile(scope: Plane, name: string): Promise<string | undefined> {
+  async createFile(scope: Plane, name: string, { allowDestructive = false }: CreateFileOptions = {}): Promise<string | undefined> {
     const set = this.#sets[scope]
     const fileName = await describe(
-      this.#settings,
+      { ...this.#settings, allowDestructive },
       set,
       { url: this.#settings.directUrl },
       async orm => (await migratorOf(orm).create(undefined, false, false, name)).fileName,
