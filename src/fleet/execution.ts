@@ -40,9 +40,10 @@ export async function execute(execution: Execution): Promise<void> {
       await store.hold()
       const plan = await begin(store)
       begun = true
+      await store.hurry()
       const { migrations, tenantMigration, heads, done, changed } = execution
       const worker = await TenantWorker.make({ migrations, tenantMigration, heads, allowDestructive: plan.allowDestructive })
-      const run = new FleetRun({ client, store, worker, plan, directUrl, signal, done, changed })
+      await using run = new FleetRun({ client, store, worker, plan, directUrl, signal, done, changed })
       const reason = await waves(run, store, plan, heads)
       if (run.stopped === 'interrupted') throw new MigrationInterruptedError(id)
       const { failed, left } = await store.counts()

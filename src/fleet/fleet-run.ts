@@ -30,17 +30,23 @@ export interface FleetRunOptions {
 
 /** What is faster is claimed ahead. */
 const QUICK_MS = 100
+/** How much work is claimed ahead, in milliseconds, and how many tenants at most. */
+const AHEAD_MS = 200
+const AHEAD_MOST = 100
+const GATHER_MS = 15
 const BUSY_POLL_MS = 100
 /** How long somebody else may work on the last tenants before they count as failed. */
 const BUSY_WAIT_MS = 120_000
 
-export class FleetRun {
+export class FleetRun implements AsyncDisposable {
   readonly #options: FleetRunOptions
   readonly #marks: MigratingMarks
   readonly #held = new Map<string, Claimed>()
   readonly #busy = new Set<string>()
   readonly #queue: Prepared[] = []
   readonly #ended: Done[] = []
+  /** One for each worker, for all waves. */
+  readonly #sessions: readonly WorkerSession[]
   #claiming: Promise<boolean> | undefined
   #storing: Promise<void> | undefined
   #failures = 0
@@ -51,6 +57,7 @@ export class FleetRun {
   constructor(options: FleetRunOptions) {
     this.#options = options
     this.#marks = new MigratingMarks(options.client, options.changed)
+    this.#sessions = Array.from({ length: options.plan.concurrency }, () => new WorkerSession(options.directUrl))
   }
 
   /** Why nothing new is begun, if it is so. */
@@ -62,9 +69,8 @@ export class FleetRun {
 
   /** Works on a wave until none of its tenants is left, or it is stopped. @throws when the run's session breaks */
   async work(wave: number): Promise<void> {
-    const { directUrl, plan, store } = this.#options
-    const lane = async (): Promise<void> => {
-      await using session = new WorkerSession(directUrl)
+    const { store } = this.#options
+    const lane = async (session: WorkerSession): Promise<void> => {
       for (let tenant = await this.#next(wave); tenant !== undefined; tenant = await this.#next(wave)) {
         const began = performance.now()
         const done = await this.#options.worker.migrate(tenant, session)
@@ -74,7 +80,7 @@ export class FleetRun {
       }
     }
     try {
-      await Promise.all(Array.from({ length: plan.concurrency }, () => lane().catch((error: unknown) => void (this.#broken ??= error))))
+      await Promise.all(this.#sessions.map(session => lane(session).catch((error: unknown) => void (this.#broken ??= error))))
       while (this.#storing !== undefined) await this.#storing
       if (this.#broken !== undefined) throw this.#broken as Error
       const left = this.#queue.splice(0)
@@ -86,11 +92,16 @@ export class FleetRun {
     }
   }
 
+  /** Ends the connections of its workers. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#sessions.map(session => session[Symbol.asyncDispose]()))
+  }
+
   async #next(wave: number): Promise<Prepared | undefined> {
     for (const end = Date.now() + BUSY_WAIT_MS; this.stopped === undefined;) {
       const tenant = this.#queue.shift()
       // Only where they are soon done with: a tenant that waits its turn is refused to requests already, and no other run can take it.
-      if (this.#tookMs < QUICK_MS && this.#queue.length < this.#options.plan.concurrency / 2) void this.#claim(wave)
+      if (this.#tookMs < QUICK_MS && this.#queue.length < this.#ahead() / 2) void this.#claim(wave)
       if (tenant !== undefined) return tenant
       if (await this.#claim(wave)) continue
       if (this.#queue.length > 0) continue
@@ -99,6 +110,13 @@ export class FleetRun {
       this.#busy.clear()
     }
     return undefined
+  }
+
+  /** How many are claimed at once. */
+  #ahead(): number {
+    const { concurrency } = this.#options.plan
+    if (this.#tookMs >= QUICK_MS) return concurrency
+    return Math.max(concurrency, Math.min(AHEAD_MOST, Math.round((concurrency * AHEAD_MS) / this.#tookMs)))
   }
 
   /** Whether there is something in the queue now. One look at a time. */
@@ -115,9 +133,9 @@ export class FleetRun {
   }
 
   async #claimNow(wave: number): Promise<boolean> {
-    const { store, worker, client, plan } = this.#options
+    const { store, worker, client } = this.#options
     if (this.stopped !== undefined) return false
-    const { claimed, busy, seen } = await store.claim(wave, plan.concurrency, [...this.#held.keys(), ...this.#busy])
+    const { claimed, busy, seen } = await store.claim(wave, this.#ahead(), [...this.#held.keys(), ...this.#busy])
     for (const id of busy) this.#busy.add(id)
     for (const each of claimed) this.#held.set(each.record.ref.id, each)
     // Others have, or ended with, all that were seen: there may be more behind them.
@@ -142,12 +160,17 @@ export class FleetRun {
   async #store(): Promise<void> {
     const { store, done: tell, changed } = this.#options
     while (this.#ended.length > 0) {
+      // What ends at about the same time is stored together.
+      if (this.#queue.length > 0) await setTimeout(GATHER_MS)
       const batch = this.#ended.splice(0)
-      await store.finish(batch)
       const ids = batch.map(({ id }) => id)
-      this.#marks.release(ids)
       const claimed = ids.map(id => this.#held.get(id)!)
-      await store.unlock(claimed.map(({ key }) => key))
+      // Before they are cleared: a mark that is moved on afterwards would stand for its time.
+      this.#marks.release(ids)
+      await store.finish(
+        batch,
+        claimed.map(({ key }) => key),
+      )
       for (const [index, done] of batch.entries()) {
         this.#held.delete(done.id)
         changed(done.slug)

@@ -147,9 +147,10 @@ export class RunStore {
     const { rows: begun } = await this.#client.query<ClaimedRow>(BEGIN, [this.#id, held])
     const claimed = begun
       .filter(({ now }) => now === 'running')
+      .toSorted((a, b) => (a.slug < b.slug ? -1 : 1))
       .map(row => ({ record: recordOf(recordedRow(row)), key: keys.get(row.id)! }))
     const ours = new Set(claimed.map(({ record }) => record.ref.id))
-    await this.unlock(held.filter(id => !ours.has(id)).map(id => keys.get(id)!))
+    await this.#unlock(held.filter(id => !ours.has(id)).map(id => keys.get(id)!))
     return { claimed, busy: locks.filter(lock => !lock.held).map(({ id }) => id), seen: rows.length }
   }
 
@@ -160,15 +161,28 @@ export class RunStore {
       `update ${ROW_TABLE} set status = 'pending', attempt = attempt - 1 where run_id = $1 and tenant_id = any($2::uuid[])`,
       [this.#id, claimed.map(({ record }) => record.ref.id)],
     )
-    await this.unlock(claimed.map(({ key }) => key))
+    await this.#unlock(claimed.map(({ key }) => key))
   }
 
-  /** Stores what became of tenants: in their rows of the run, and in the registry, where they serve again. */
-  async finish(done: readonly Done[]): Promise<void> {
-    await this.#client.query(FINISH, [this.#id, JSON.stringify(done), this.#actor])
+  /**
+   * Stores what became of tenants, in their rows of the run and in the registry, where they serve again; then frees their locks. One message:
+   * the session is used for nothing else, and when this fails the run ends with it.
+   */
+  async finish(done: readonly Done[], keys: readonly string[]): Promise<void> {
+    const finish = finishSql(this.#id, JSON.stringify(done), this.#actor)
+    const free = `select pg_advisory_unlock(key) from unnest(array[${keys.join(', ')}]::bigint[]) as k (key)`
+    await this.#client.query(['begin', finish, 'commit', free].join(';\n'))
   }
 
-  async unlock(keys: readonly string[]): Promise<void> {
+  /**
+   * From here on nothing is waited for to be on the disk. What a crash of the server could take from these rows is found out again: each
+   * tenant's own tracking table, which is written durably, is what counts.
+   */
+  async hurry(): Promise<void> {
+    await this.#client.query('set synchronous_commit to off')
+  }
+
+  async #unlock(keys: readonly string[]): Promise<void> {
     if (keys.length > 0) await this.#client.query('select pg_advisory_unlock(key) from unnest($1::bigint[]) as k (key)', [keys])
   }
 
@@ -267,12 +281,12 @@ const BEGIN = `update ${ROW_TABLE} r set status = case when t.${SERVING} then 'r
   from ${TENANT_TABLE} t where r.run_id = $1 and r.tenant_id = any($2::uuid[]) and r.status in ('pending', 'running') and t.id = r.tenant_id
   returning r.status as now, ${COLUMNS}`
 
-const FINISH = `with done as (
-    select * from jsonb_to_recordset($2::jsonb) as d (id uuid, status text, error text, names jsonb, version text, fingerprint text)),
+const finishSql = (run: string, done: string, actor: string): string => `with done as (
+    select * from jsonb_to_recordset(${quoteLiteral(done)}::jsonb) as d (id uuid, status text, error text, names jsonb, version text, fingerprint text)),
   rows as (update ${ROW_TABLE} r set status = d.status, error = d.error, names = d.names, to_version = d.version, finished_at = clock_timestamp()
-    from done d where r.run_id = $1 and r.tenant_id = d.id),
+    from done d where r.run_id = ${quoteLiteral(run)} and r.tenant_id = d.id),
   changed as (update ${TENANT_TABLE} t set migrating_until = null, schema_version = coalesce(d.version, t.schema_version),
-      schema_fingerprint = coalesce(d.fingerprint, t.schema_fingerprint), version = t.version + 1, updated_at = clock_timestamp(), updated_by = $3
+      schema_fingerprint = coalesce(d.fingerprint, t.schema_fingerprint), version = t.version + 1, updated_at = clock_timestamp(), updated_by = ${quoteLiteral(actor)}
     from done d where t.id = d.id and (t.migrating_until is not null
       or (coalesce(d.version, t.schema_version), coalesce(d.fingerprint, t.schema_fingerprint)) is distinct from (t.schema_version, t.schema_fingerprint))
     returning t.id, t.slug)
