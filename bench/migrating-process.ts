@@ -8,10 +8,12 @@ interface Task {
   readonly concurrency: number
 }
 
-process.once('message', async ({ plan, slugs, concurrency }: Task) => {
+process.once('message', (task: Task) => void migrate(task))
+
+async function migrate({ plan, slugs, concurrency }: Task): Promise<void> {
   const tenancy = await createTenancy(optionsOf(plan))
   const { run } = await tenancy.runAsSystem('bench', () => tenancy.migrate({ scope: 'tenant', tenants: slugs, concurrency }))
   await tenancy.close()
   // In kilobytes: https://nodejs.org/api/process.html#processresourceusage
   process.send!({ applied: run?.applied, megabytes: process.resourceUsage().maxRSS / 1024 }, () => process.disconnect())
-})
+}

@@ -9,7 +9,7 @@ import type { DownOptions, MigrateOptions, MigrateOutcome, MigrateReport } from 
 import { LISTED, controlState, isBehindSql, type ControlState, type Heads } from './fleet/behind.ts'
 import { execute } from './fleet/execution.ts'
 import { planOf, type MigrationPlan, type PlanOptions } from './fleet/plan.ts'
-import { WAVES, type RunStore, type Done, type RunChoice, type RunSummary } from './fleet/run-store.ts'
+import { WAVES, type RunStore, type Done, type RunChoice } from './fleet/run-store.ts'
 import { runsOf, statusOf, type FleetStatus } from './fleet/status.ts'
 import { newId } from './ids.ts'
 import { DestructiveMigrationError } from './migrations/errors.ts'

@@ -11,7 +11,9 @@ interface Task {
   readonly concurrency: number
 }
 
-process.once('message', async (task: Task) => {
+process.once('message', (task: Task) => void migrate(task))
+
+async function migrate(task: Task): Promise<void> {
   const options: TenancyOptions = {
     entities,
     database: { url: task.url },
@@ -26,5 +28,6 @@ process.once('message', async (task: Task) => {
   )
   await tenancy.close()
   process.send!({ run: report.run }, () => process.disconnect())
-})
+}
+
 process.send!({ ready: true })
