@@ -7,17 +7,24 @@ import { assert } from 'chai'
 import { databaseUrl, query, serverUrl } from '../helpers/postgres.ts'
 import type { Scene } from './scene.ts'
 
-/** Two pure ones, one of code, one that runs in no transaction: each is counted in a table that takes as many rows as there come. */
-export function writeMigrations(fleet: Scene, pause: number): readonly string[] {
-  const counted = (name: string) => `    this.addSql(\`insert into "counted" ("name") values ('${name}')\`)\n`
-  const sleepSql = `    this.addSql('select pg_sleep(${pause})')\n`
+const counted = (name: string) => `insert into "counted" ("name") values ('${name}')`
+
+/** Each is counted in a table that takes as many rows as there come. These are sent as one message. */
+export function writePure(fleet: Scene, pause: number): readonly string[] {
+  const wait = `    this.addSql('select pg_sleep(${pause})')\n`
   return [
-    fleet.write(101, `    this.addSql('create table "counted" ("name" text not null)')\n${counted('101')}${sleepSql}`),
-    fleet.write(102, `${sleepSql}${counted('102')}    this.addSql('alter table "author" add column "killed" int null')`),
+    fleet.write(101, `    this.addSql('create table "counted" ("name" text not null)')\n    this.addSql(\`${counted('101')}\`)\n${wait}`),
+    fleet.write(102, `${wait}    this.addSql(\`${counted('102')}\`)\n    this.addSql('alter table "author" add column "killed" int null')`),
+  ]
+}
+
+/** One of code, and one that runs in no transaction: these are run one by one. */
+export function writeCode(fleet: Scene, pause: number): readonly string[] {
+  return [
     fleet.write(
       103,
       `    const em = this.getEntityManager()
-    await em.execute(\`insert into "counted" ("name") values ('103')\`)
+    await em.execute(\`${counted('103')}\`)
     await em.execute('select pg_sleep(${pause})')`,
     ),
     fleet.write(
@@ -52,12 +59,14 @@ export async function killAndResume(
 ): Promise<{ readonly run: string; readonly hits: number }> {
   let run: string | undefined
   let hits = 0
+  const known = await query<{ id: string }>(fleet.kit.url, 'select id from public.tenantkit_migration_run')
   for (let kill = 0; kill <= kills; kill++) {
     const isLast = kill === kills
-    const ended = await child(fleet, run, concurrency, isLast ? undefined : 30 + Math.random() * longest)
+    const ended = await child(fleet, run, concurrency, isLast ? undefined : Math.random() * longest)
     const rows = await query<{ id: string }>(
       fleet.kit.url,
-      'select id from public.tenantkit_migration_run order by started_at desc limit 1',
+      'select id from public.tenantkit_migration_run where id <> all($1::uuid[]) order by started_at desc limit 1',
+      [known.map(({ id }) => id)],
     )
     run ??= rows[0]?.id
     const [left] = await query<{ left: number }>(
@@ -109,6 +118,8 @@ async function child(
   killAfter: number | undefined,
 ): Promise<string | undefined> {
   const process = fork(join(import.meta.dirname, 'child.ts'), { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
+  const [clock] = await query<{ now: string }>(fleet.kit.url, 'select clock_timestamp()::text as now')
+  const began = clock!.now
   let problem = ''
   process.stderr!.setEncoding('utf8').on('data', (text: string) => (problem += text))
   const exit = once(process, 'exit')
@@ -124,6 +135,10 @@ async function child(
     assert.isDefined(answer, problem)
     return answer!.run?.status
   }
+  // At a random moment of its work, not of its start, which takes as long as the machine has other things to do.
+  const worked = 'select from public.tenantkit_migration_run_tenant where started_at > $1'
+  for (const end = Date.now() + 20_000; Date.now() < end; await sleep(5))
+    if ((await query(fleet.kit.url, worked, [began])).length > 0) break
   await sleep(killAfter)
   process.kill('SIGKILL')
   await exit

@@ -1,6 +1,6 @@
 /** The same as `fleet/kill.test.ts`, with more of everything. */
 import { assert } from 'chai'
-import { assertMigratedOnce, killAndResume, surroundings, writeMigrations } from '../fleet/kills.ts'
+import { assertMigratedOnce, killAndResume, surroundings, writeCode, writePure } from '../fleet/kills.ts'
 import { scene, type Scene } from '../fleet/scene.ts'
 
 const TENANTS = 200
@@ -17,10 +17,13 @@ describe('a run that is killed again and again', () => {
 
   it(`over ${TENANTS} tenants ${KILLS} times is resumed: all are at the head, each migration once, nothing outside`, async () => {
     const before = await surroundings(fleet)
-    const names = writeMigrations(fleet, 0.08)
-    const { run, hits } = await killAndResume(fleet, { kills: KILLS, concurrency: 4, longest: 250 })
-    assert.isAtLeast(hits, KILLS / 2, 'the kills came too late')
-    await assertMigratedOnce(fleet, run, names)
+    const half = { kills: KILLS / 2, concurrency: 4, longest: 250 }
+    const pure = writePure(fleet, 0.08)
+    const first = await killAndResume(fleet, half)
+    const code = writeCode(fleet, 0.08)
+    const second = await killAndResume(fleet, half)
+    assert.isAtLeast(first.hits + second.hits, KILLS / 2, 'the kills came too late')
+    await assertMigratedOnce(fleet, second.run, [...pure, ...code])
     assert.deepEqual(await surroundings(fleet), before)
   })
 })
