@@ -17,6 +17,8 @@ const GROUPS: Readonly<Record<string, () => Promise<Group>>> = {
   directory: async () => (await import('./rows/directory.ts')).directory,
   audit: async () => (await import('./rows/audit.ts')).audit,
   strict: async () => (await import('./rows/strict.ts')).strict,
+  // Last: it changes the tables of the tenants that all groups share.
+  fleet: async () => (await import('./rows/fleet.ts')).fleet,
 }
 const NAMES = Object.keys(GROUPS)
 const RESULTS = join(import.meta.dirname, 'results')

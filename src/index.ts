@@ -16,7 +16,11 @@ export { mikroOrmConfigs, type OrmConfigFactory } from './mikro-orm-configs.ts'
 export type { CheckFinding } from './diagnosis/finding.ts'
 export type { DriftOptions, DriftReport, TenantDrift } from './diagnosis/drift.ts'
 export type { ObjectDifference } from './migrations/fingerprint.ts'
-export type { MigrateOptions, MigrateOutcome, MigrateReport } from './fleet.ts'
+export type { Fleet } from './fleet.ts'
+export type { DownOptions, MigrateOptions, MigrateOutcome, MigrateProgress, MigrateReport } from './fleet/migrate-options.ts'
+export type { MigrationPlan, PlanOptions, PlannedGroup, PlannedMigration } from './fleet/plan.ts'
+export type { RunSummary } from './fleet/run-store.ts'
+export type { FailedTenant, FleetStatus, VersionCount } from './fleet/status.ts'
 export {
   bindContext,
   controlEm,
@@ -69,6 +73,7 @@ export {
 } from './tenancy-history.ts'
 export { SharedMigration, TenantMigration } from './migrations/migration.ts'
 export { Tenant, TenantInvitation, TenantSetting, type TenantStatus } from './tenants/entities.ts'
+export { MigrationRun, MigrationRunTenant, type RunPlan, type RunStatus, type RunTenantStatus } from './tenants/migration-runs.ts'
 export type { TenantRecord } from './tenants/directory.ts'
 export type { TenantInput } from './tenants/input.ts'
 export type { TenantJson } from './tenants/tenant-json.ts'
@@ -140,4 +145,11 @@ export {
   UnsupportedMediaTypeError,
   ValidationFailedError,
 } from './errors.ts'
-export { MigrationBusyError, MigrationFailedError, MigrationRunFailedError, SchemaNotFoundError } from './migrations/errors.ts'
+export {
+  DestructiveMigrationError,
+  MigrationBusyError,
+  MigrationFailedError,
+  MigrationInterruptedError,
+  MigrationRunFailedError,
+  SchemaNotFoundError,
+} from './migrations/errors.ts'

@@ -8,6 +8,9 @@ import { drift } from './commands/drift.ts'
 import { entities } from './commands/entities.ts'
 import { keys } from './commands/keys.ts'
 import { migrateCreate } from './commands/migrate-create.ts'
+import { migrateDown } from './commands/migrate-down.ts'
+import { migrateResume } from './commands/migrate-resume.ts'
+import { migrateStatus } from './commands/migrate-status.ts'
 import { migrate } from './commands/migrate.ts'
 import { registerOf, type CliCommand } from './commands/own.ts'
 import { runFile } from './commands/run.ts'
@@ -18,7 +21,7 @@ import { Session } from './session.ts'
 import { isWatched, wantsColour } from './terminal.ts'
 import { usageProblem, type UsageProblem } from './usage.ts'
 
-const COMMANDS = [check, doctor, drift, entities, tenants, migrate, migrateCreate, runFile, keys]
+const COMMANDS = [check, doctor, drift, entities, tenants, migrate, migrateCreate, migrateStatus, migrateResume, migrateDown, runFile, keys]
 const EXIT = Object.freeze({ done: 0, failed: 1, usage: 2 })
 const WIDEST = 120
 /** How long closing may take after an interruption, in milliseconds. */

@@ -3,8 +3,9 @@ import { checkTenancy, type CheckOptions } from './check.ts'
 import { doctorChecks } from './doctor.ts'
 import { DriftSearch, type DriftContext, type DriftOptions, type DriftReport } from './drift.ts'
 import { diagnose, type CheckFinding } from './finding.ts'
+import type { HistoryCheckOptions } from './history-check.ts'
 
-export type DiagnosisContext = CheckOptions & DriftContext
+export type DiagnosisContext = CheckOptions & DriftContext & HistoryCheckOptions
 
 export class Diagnosis {
   readonly #context: DiagnosisContext

@@ -14,7 +14,7 @@ import type { Migrations } from '../migrations/migrations.ts'
 import type { Reference } from '../migrations/reference.ts'
 import { TRACKING_TABLE, type MigrationTarget } from '../migrations/runner.ts'
 import { SHARED_SCHEMA, parseIdentifier, quoteIdentifier, quoteLiteral } from '../naming.ts'
-import type { TenantRegistry } from '../provisioning/tenant-registry.ts'
+import type { TenantMigration } from '../provisioning/tenant-migration.ts'
 import { reasonOf } from '../provisioning/steps.ts'
 import { recordOf, type TenantRow } from '../tenants/directory.ts'
 import { Tenant } from '../tenants/entities.ts'
@@ -54,7 +54,7 @@ export interface DriftReport {
 export interface DriftContext {
   readonly control: () => EntityManager
   readonly migrations: Migrations
-  readonly registry: TenantRegistry
+  readonly tenantMigration: TenantMigration
   readonly directUrl: string
 }
 
@@ -116,7 +116,7 @@ export class DriftSearch {
   #candidate(row: TenantRow): Candidate {
     const record = recordOf(row)
     return {
-      target: this.#context.registry.target(record),
+      target: this.#context.tenantMigration.target(record),
       version: row.schemaVersion ?? null,
       whole: record.ref.isolation === 'database' && record.provisioning === 'auto',
     }

@@ -19,6 +19,8 @@ export interface OrmSettings {
   readonly entities: ClassifiedEntities
   readonly frameworkEntities: readonly AnyEntity[]
   readonly metadata?: (() => MetadataStorage) | undefined
+  /** Whether migration files may be written that lose data. Default false. */
+  readonly allowDestructive?: boolean
 }
 
 function connectionOptions(url: string, home: string, visible: readonly string[]): Record<string, unknown> {
@@ -58,7 +60,7 @@ function optionsAt(settings: OrmSettings, set: MigrationSet, url: string, home: 
       snapshotOnMigrate: false,
       // Without it the stock migrator makes its tracking table as soon as it is created.
       includeWildcardSchema: true,
-      generator: fileGenerator(set.plane),
+      generator: fileGenerator(set.plane, settings.allowDestructive === true),
       silent: true,
     },
   }

@@ -3,6 +3,7 @@ import type { Plane } from '../classification/scope.ts'
 import type { MigrationClass } from './internals.ts'
 import { Tenantkit0001TenantHistory, Tenantkit0002History } from './history-migrations.ts'
 import { SharedMigration } from './migration.ts'
+import { Tenantkit0003MigrationRuns } from './migration-runs-migration.ts'
 
 /** What the control plane keeps of itself, by key: the prefix of names it was set up with. No entity stands for it. */
 export const CONTROL_TABLE = 'tenantkit_control'
@@ -101,6 +102,7 @@ export const BUNDLED: Readonly<Record<Plane, readonly { readonly name: string; r
   shared: [
     { name: 'tenantkit_0001_registry', migration: Tenantkit0001Registry as unknown as MigrationClass },
     { name: 'tenantkit_0002_history', migration: Tenantkit0002History as unknown as MigrationClass },
+    { name: 'tenantkit_0003_migration_runs', migration: Tenantkit0003MigrationRuns as unknown as MigrationClass },
   ],
   tenant: [{ name: 'tenantkit_0001_history', migration: Tenantkit0001TenantHistory as unknown as MigrationClass }],
 }

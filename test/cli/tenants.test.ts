@@ -209,6 +209,9 @@ describe('tenantkit on a control plane', function () {
     it('exits with 1 when one tenant cannot be migrated, and says which', async () => {
       for (const slug of ['good', 'lost']) await human(['tenants', 'create', '--slug', slug, '--name', slug, '--isolation', 'schema'])
       await query(database.url, `drop schema "${prefix}_lost" cascade`)
+      // The registry cannot know what was done by hand: it is asked about one that is named, or is behind.
+      assert.equal((await place.json(['migrate', '--tenant', 'lost'], 1)).code, 'MIGRATION_FAILED')
+      await query(database.url, `update public.tenantkit_tenant set schema_version = null where slug = 'lost'`)
       const { code, detail, details } = await place.json(['migrate', '--scope', 'tenant'], 1)
       assert.equal(code, 'MIGRATION_FAILED')
       assert.match(detail, /1 of 2 tenants failed: lost/)

@@ -79,13 +79,28 @@ describe('createFile', () => {
     using space = workspace()
     await space.migrations(NOWHERE).createFile('tenant', '')
     await space.migrations(NOWHERE, 'pages').createFile('tenant', '')
-    await space.migrations(NOWHERE).createFile('tenant', '')
+    await space.migrations(NOWHERE).createFile('tenant', '', { allowDestructive: true })
     assert.lengthOf(
       readdirSync(join(space.path, 'tenant')).filter(name => name.endsWith('.ts')),
       3,
     )
     const names = (await space.migrations(NOWHERE).names('tenant')).slice(1)
     assert.deepEqual(names, names.toSorted())
+  })
+
+  it('refuses to write what loses data, forgets nothing of the change, and lets the file that may say so', async () => {
+    using space = workspace()
+    await space.migrations(NOWHERE, 'pages').createFile('tenant', 'first')
+    for (const _ of [1, 2]) {
+      const error = await refused(space.migrations(NOWHERE).createFile('tenant', 'drop pages'), 'DESTRUCTIVE_MIGRATION')
+      assert.include(error.message, 'drop column')
+    }
+    assert.lengthOf(await space.migrations(NOWHERE).names('tenant'), 1)
+    const file = await space.migrations(NOWHERE).createFile('tenant', 'drop pages', { allowDestructive: true })
+    assert.include(readFileSync(file!, 'utf8'), 'override readonly destructive = true')
+    const [first, second] = await space.migrations(NOWHERE).collected('tenant')
+    assert.isFalse(first!.destructive)
+    assert.isTrue(second!.destructive)
   })
 
   it('leaves the tables of the framework to the framework', async () => {

@@ -19,6 +19,7 @@ interface Arguments {
   readonly scope: Plane | 'all'
   readonly name: string
   readonly dryRun: boolean
+  readonly allowDestructive: boolean
 }
 
 export const migrateCreate: Register = (program, choose) =>
@@ -34,22 +35,23 @@ export const migrateCreate: Register = (program, choose) =>
         })
         .option('name', { type: 'string', requiresArg: true, describe: 'What the migration does, as add_phone' })
         .option('dry-run', { type: 'boolean', default: false, describe: 'Only show the statements; write nothing' })
+        .option('allow-destructive', { type: 'boolean', default: false, describe: 'Write it even if data would be lost' })
         .check(({ name, dryRun }) => {
           if (name === undefined && !dryRun) throw new Error('Missing required argument: name')
           return true
         })
         .example('$0 migrate:create --scope tenant --name add_phone', 'after a change of a tenant entity')
         .example('$0 migrate:create --scope all --dry-run', 'what would be written'),
-    ({ scope, name = '', dryRun }) => choose(session => create(session, { scope, name, dryRun })),
+    ({ scope, name = '', dryRun, allowDestructive }) => choose(session => create(session, { scope, name, dryRun, allowDestructive })),
   )
 
-async function create(session: Session, { scope, name, dryRun }: Arguments): Promise<void> {
+async function create(session: Session, { scope, name, dryRun, allowDestructive }: Arguments): Promise<void> {
   const { output, io } = session
   const tenancy = await session.tenancy()
   const files: Created[] = []
   for (const plane of scope === 'all' ? (['shared', 'tenant'] as const) : [scope]) {
     const { up, down } = await tenancy.planMigration(plane)
-    const path = dryRun ? undefined : await tenancy.createMigration(plane, name)
+    const path = dryRun ? undefined : await tenancy.createMigration(plane, name, { allowDestructive })
     files.push({ scope: plane, created: path !== undefined, path: path ?? null, up, down })
   }
   const document =
