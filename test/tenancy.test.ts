@@ -247,7 +247,8 @@ describe('tenancy', () => {
       assert.lengthOf(tenants[0]!.names, 2)
       assert.match(String(tenants[1]!.error), /author|already exists|Migration/)
       assert.notInclude(String(tenants[1]!.error), 'postgresql://u')
-      assert.sameMembers(events, ['migrated acme 2', 'migrated globex 2'])
+      // The history's own migration went through in the one that failed at the next.
+      assert.sameMembers(events, ['migrated acme 2', 'migrated broken 1', 'migrated globex 2'])
       assert.include([...(await tablesOf(databaseUrl(schemaOf('globex')), 'tenant'))], 'book')
       assert.isTrue(await kit.tenancy.pendingMigrations())
       await query(kit.url, `drop table "${schemaOf('broken')}".author`)

@@ -3,6 +3,7 @@ import type { EntityMetadata } from '@mikro-orm/postgresql'
 import { isBothEntity, nameOf, scopeOf, type AnyEntity, type ClassificationOptions } from '../classification/classify.ts'
 import { hasTable, planeOf } from '../classification/scope.ts'
 import { fine, some, warning, wrong, type Diagnostic, type Observation } from './finding.ts'
+import { isAuditEvent } from '../history/audit-event.ts'
 import type { ResolvedOptions } from '../options.ts'
 import { REGISTRY_ENTITIES } from '../tenants/entities.ts'
 
@@ -31,7 +32,8 @@ function scopes({ options }: EntityCheckOptions): Observation[] {
   // The framework's own without them are its records, which nobody changes.
   const ours: readonly unknown[] = REGISTRY_ENTITIES
   const unaudited = all
-    .filter(entity => !entity.meta.embeddable && !('createdBy' in entity.properties) && !ours.includes(entity))
+    .filter(({ meta }) => !meta.embeddable && !isAuditEvent(meta))
+    .filter(entity => !('createdBy' in entity.properties) && !ours.includes(entity))
     .map(nameOf)
   const message = `${count('shared')} shared, ${count('tenant')} tenant, ${count('both') / 2} both`
   if (unaudited.length === 0) return [fine(message)]

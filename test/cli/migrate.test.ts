@@ -110,6 +110,7 @@ describe('tenantkit migrate and its relatives', function () {
     assert.equal((await place.json(['migrate:status'])).behind, 2)
     const report = await place.json(['migrate'])
     assert.deepInclude(report.run, { status: 'succeeded', applied: 2, total: 2 })
+    assert.equal((await place.json(['migrate:down', '--tenant', 'acme', '--to', 'Migration0'], 1)).code, 'CONFIGURATION_INVALID')
     assert.equal((await place.json(['migrate:down', '--tenant', 'nobody'], 1)).code, 'TENANT_NOT_FOUND')
     assert.match((await place.json(['migrate:down', '--tenant', 'acme,nobody'], 1)).detail, /1 of 2 tenants failed: nobody/)
     await human(['migrate'])

@@ -166,7 +166,7 @@ describe('a migration on its way', function () {
     it('runs where nothing was applied before: there is nothing to lose', async () => {
       space.write('tenant', 'Migration2', DROP)
       const fresh = await schemaTenant(control.url, 'tenant_fresh')
-      assert.lengthOf(await migrations.up(fresh), 2)
+      assert.includeMembers([...(await migrations.up(fresh))], (await migrations.names('tenant')).slice(-2))
     })
   })
 })

@@ -92,7 +92,8 @@ describe('what migrations hold', () => {
       classify([job(['new', 'tried', 'done'])]),
     ]
     using grown = workspace()
-    for (const entities of versions) assert.isString(await grown.migrations(control.url, 'first', { entities }).createFile('tenant', ''))
+    for (const entities of versions)
+      assert.isString(await grown.migrations(control.url, 'first', { entities }).createFile('tenant', '', { allowDestructive: true }))
     const runner = grown.migrations(control.url, 'first', { entities: versions[2]! })
     for (const target of [acme, globex]) {
       assert.lengthOf(await runner.up(target), 4)
