@@ -75,7 +75,7 @@ export class RunConnection {
   }
 
   async transactional<T>(work: (transaction: object) => Promise<T>, options: TransactionalOptions = {}): Promise<T> {
-    this.#admit(options.ctx)
+    // It begins with `begin` above, which asks who may.
     const transactional = Reflect.get(this.#target, 'transactional') as (...args: unknown[]) => Promise<T>
     return transactional.call(this.#overOwnClient(), work, options)
   }

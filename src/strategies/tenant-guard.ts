@@ -44,11 +44,6 @@ export class TenantGuard implements EventSubscriber {
     if (driver !== undefined && stampOf(entity) === undefined) stamp(entity, driver.tenant.id)
   }
 
-  /** Before MikroORM computes anything: `onCreate` would complain of the missing actor first. */
-  beforeFlush({ em }: FlushEventArgs): void {
-    tenantDriverOf(em as EntityManager)?.assertActive()
-  }
-
   async onFlush({ uow, em }: FlushEventArgs): Promise<void> {
     const driver = tenantDriverOf(em as EntityManager)
     driver?.assertActive()

@@ -77,7 +77,6 @@ const CONNECTION_MUTANTS: readonly Mutant[] = [
       ['begin', 'options.ctx', "const begin = Reflect.get(this.#target, 'begin')"],
       ['commit', 'args[0]', 'await this.#target.commit(...args)'],
       ['rollback', 'args[0]', 'await this.#target.rollback(...args)'],
-      ['transactional', 'options.ctx', "const transactional = Reflect.get(this.#target, 'transactional')"],
       ['getClient', '', 'return this.#ownClient()'],
     ] as const
   ).map(([method, given, next]): Mutant => ({
@@ -131,6 +130,14 @@ const RUN_MUTANTS: readonly Mutant[] = [
     file: UNIT,
     find: "  if (state !== 'active') throw ended(tenant)\n",
     replace: '',
+    // A stream is closed as well when its run ends.
+    also: [
+      {
+        file: RUN_CONNECTION,
+        find: '    for (const rows of this.#streams) void rows.return?.().catch(() => undefined)\n',
+        replace: '',
+      },
+    ],
   },
   {
     name: 'Unit: statements of a run that was aborted',
@@ -212,7 +219,7 @@ const RUN_MUTANTS: readonly Mutant[] = [
   {
     name: 'runHandedOver: the status',
     file: TENANCY,
-    find: "    assertServing(record.ref.slug, record.status)\n    // Nobody's actor",
+    find: "    assertServing(record.ref.slug, record.status, record.migratingUntil)\n    // Nobody's actor",
     replace: "    // Nobody's actor",
   },
   { name: "runHandedOver: nobody's actor", file: TENANCY, find: '{ inherits: false }', replace: '{}' },

@@ -13,8 +13,8 @@ const DIRECTORY = 'tenants/directory.ts'
 export const PLANE_MUTANTS: readonly Mutant[] = [
   { name: 'ControlDriver.getSchemaName', file: CONTROL, find: '    if (isTenantTable(meta))\n', replace: '    if (false)\n' },
   {
-    name: 'ControlDriver.createQueryBuilder',
-    file: CONTROL,
+    name: 'AuditedControlDriver.createQueryBuilder',
+    file: 'strategies/audited-control-driver.ts',
     find: '    this.getSchemaName(builder.mainAlias.meta)\n',
     replace: '',
   },
@@ -137,13 +137,13 @@ export const PLANE_MUTANTS: readonly Mutant[] = [
   {
     name: 'Tenancy.runInTenant: the status',
     file: TENANCY,
-    find: '    assertServing(tenant.ref.slug, tenant.status)\n    return this.#runs.run',
-    replace: '    return this.#runs.run',
+    find: '    assertServing(tenant.ref.slug, tenant.status, tenant.migratingUntil)\n    return this.#parts.runs.run',
+    replace: '    return this.#parts.runs.run',
   },
   {
     name: 'TenantDirectory.enter: the status',
     file: DIRECTORY,
-    find: '    assertServing(record.ref.slug, record.status)\n    return record',
+    find: '    assertServing(record.ref.slug, record.status, record.migratingUntil)\n    return record',
     replace: '    return record',
   },
   {
@@ -175,6 +175,9 @@ export const PLANE_MUTANTS: readonly Mutant[] = [
     file: 'tenants/tenant-changes.ts',
     find: '    for (const slug of this.#flushed.get(em) ?? []) this.#forget(slug)\n',
     replace: '',
+    // The notification may reach this process before it answers.
+    with: ['TenantChanges: other processes'],
+    finds: 'suspended tenant: not refused',
   },
   {
     name: 'visible rows',

@@ -117,12 +117,6 @@ export const TENANT_MUTANTS: readonly Mutant[] = [
   },
   // Each does what the other cannot: this one refuses where it is called, that one whoever calls the unit of work.
   {
-    name: 'TenantGuard.beforeFlush',
-    file: GUARD,
-    find: '  beforeFlush({ em }: FlushEventArgs): void {\n    tenantDriverOf(em as EntityManager)?.assertActive()\n',
-    replace: '  beforeFlush({ em }: FlushEventArgs): void {\n    void em\n',
-  },
-  {
     name: 'TenantEntityManager.setSessionContext',
     file: MANAGER,
     find: '    refuseSession(this, context)\n    super.setSessionContext',
@@ -174,7 +168,7 @@ export const TENANT_MUTANTS: readonly Mutant[] = [
   {
     name: 'PinnedQueryBuilder.clone',
     file: BUILDER,
-    find: 'return Object.setPrototypeOf(super.clone(...args), PinnedQueryBuilder.prototype).pin(this.run) as QueryBuilderInternals',
+    find: 'return (super.clone(...args) as PinnedQueryBuilder).pin(this.run)',
     replace: 'return super.clone(...args)',
   },
   {

@@ -14,10 +14,10 @@ interface KeptConnection {
   execute(sql: string): Promise<unknown>
   stream(sql: string): AsyncIterableIterator<unknown>
   executeDump(sql: string): Promise<void>
-  begin(): Promise<object>
+  begin(options?: { readonly ctx: object }): Promise<object>
   commit(transaction: object): Promise<void>
   rollback(transaction: object): Promise<void>
-  transactional(work: () => Promise<void>): Promise<void>
+  transactional(work: () => Promise<void>, options?: { readonly ctx: object }): Promise<void>
   getClient(): unknown
   getNativeClient(): Promise<unknown>
 }
@@ -287,6 +287,8 @@ export const TENANT_PROBES: Readonly<Record<string, Probe>> = {
         await inTenant(ground, ground.initech, async inner => {
           await mustRefuse(FOREIGN, 'SQL in it', () => inner.getConnection().execute('select 1', [], 'all', transaction as never))
           const connection = inner.getConnection() as unknown as KeptConnection
+          await mustRefuse(FOREIGN, 'a savepoint in it', () => connection.begin({ ctx: transaction }))
+          await mustRefuse(FOREIGN, 'work in it', () => connection.transactional(() => Promise.resolve(), { ctx: transaction }))
           await mustRefuse(FOREIGN, 'its commit', () => connection.commit(transaction))
           await mustRefuse(FOREIGN, 'its rollback', () => connection.rollback(transaction))
         })
