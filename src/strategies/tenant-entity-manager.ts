@@ -205,7 +205,9 @@ function cacheKeyOf(manager: EntityManager, name: string): string {
 }
 
 /** One object instead of a list of conditions, where nothing but the soft-delete filter joins in: each level costs as much as a comparison. */
-const { applyFilters } = EntityManager.prototype as unknown as { readonly applyFilters: (this: void, ...args: unknown[]) => Promise<unknown> }
+const { applyFilters } = EntityManager.prototype as unknown as {
+  readonly applyFilters: (this: void, ...args: unknown[]) => Promise<unknown>
+}
 Object.defineProperty(TenantEntityManager.prototype, 'applyFilters', {
   configurable: true,
   writable: true,
