@@ -32,5 +32,19 @@ export function routesOf(admin: AdminJS): Middleware {
   const router = new Router({ prefix: BASE })
   type Arguments = Parameters<typeof buildRouter>
   buildRouter(admin as Arguments[0], ignored as unknown as Arguments[1], router as unknown as NonNullable<Arguments[2]>, formidableOptions)
-  return router.routes() as unknown as Middleware
+  const routes = router.routes() as unknown as Middleware
+  return async (ctx, next) => {
+    let body: Record<string, unknown> = {}
+    Object.defineProperty(ctx.request, 'body', {
+      configurable: true,
+      get: () => body,
+      set: (fields: Record<string, unknown>) => (body = ownKeys(fields)),
+    })
+    await routes(ctx, next)
+  }
+}
+
+/** AdminJS walks properties by the names that a form sends; those that every object has would lead it astray. */
+function ownKeys(fields: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(fields).filter(([name]) => !name.split('.').some(part => part in Object.prototype)))
 }

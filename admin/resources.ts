@@ -2,7 +2,7 @@
  * The resources of the panel. Every action of every resource is fenced here: its mode, its permission and the state of its record are asked
  * in `isAccessible`, which AdminJS asks before it runs anything, by functions that are not async.
  */
-import type { ActionContext, PropertyOptions, ResourceOptions, ResourceWithOptions } from 'adminjs'
+import type { ActionContext, ActionRequest, PropertyOptions, ResourceOptions, ResourceWithOptions } from 'adminjs'
 import { AUDIT_FIELDS } from '../src/audit/audit-fields.ts'
 import { CONTROL_ONLY, marksOf } from '../src/classification/scope.ts'
 import { STATUS_FILTER, type MikroResource } from './adapter/resource.ts'
@@ -72,8 +72,17 @@ function builtIn(name: string, resource: MikroResource, { components, names }: R
   const isLive = ({ record }: ActionContext): boolean => record?.param('deletedAt') == null
   if (name === 'bulkDelete') return { ...bulkAction(components, deletion(resource)), isAccessible: isLive }
   if (name === 'delete') return { isAccessible: isLive }
-  if (name === 'edit') return { isAccessible: isLive, after: [names.hook] }
+  if (name === 'edit') return { isAccessible: isLive, before: [withoutKey(resource)], after: [names.hook] }
   return name === 'show' ? { after: [names.hook] } : {}
+}
+
+/** AdminJS writes to the id that the form sends, and asks only whether the one in the path may be written. */
+function withoutKey(resource: MikroResource) {
+  const key = resource.meta.primaryKeys[0]!
+  return (request: ActionRequest): ActionRequest => {
+    const { [key]: _, ...payload } = request.payload ?? {}
+    return { ...request, payload }
+  }
 }
 
 function deletion(resource: MikroResource) {
@@ -138,6 +147,7 @@ function propertiesOf(resource: MikroResource, options: AdminResourceOptions, co
     else if (!isPlain(property, options)) properties[name] = shownAs(false, false, false, false)
     else if (property.isId()) properties[name] = shownAs(true, true, true, false)
     else if ((options.readOnly ?? []).includes(name) || !property.isEditable()) properties[name] = shownAs(true, true, true, false)
+    properties[name] = { type: property.formType, ...properties[name] }
     const values = options.values?.[name]
     if (values !== undefined) properties[name] = { ...properties[name], availableValues: values.map(value => ({ value, label: value })) }
     if (property.kind === 'json') properties[name] = { ...properties[name], components: { show: components.JsonShow } }

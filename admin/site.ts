@@ -97,13 +97,13 @@ function ofMode(admin: AdminJS, mode: Mode): AdminJS {
   const all = admin.resources as MikroResource[]
   const home = all.filter(({ meta }) => (planeOf(meta) === 'tenant') === (mode === 'tenant'))
   // Shared rows that a tenant's refer to are looked up by name.
-  const referred = new Set(home.flatMap(({ meta }) => meta.props.filter(isReference).map(each => each.targetMeta)))
+  const referred = new Set(home.flatMap(({ meta }) => meta.props.filter(isReference).map(each => each.targetMeta?.className)))
   const guests = all.filter(
-    ({ meta }) => !home.some(each => each.meta === meta) && referred.has(meta) && marksOf(meta)[CONTROL_ONLY] !== true,
+    ({ meta }) => !home.some(each => each.meta === meta) && referred.has(meta.className) && marksOf(meta)[CONTROL_ONLY] !== true,
   )
   return Object.create(admin, {
     resources: { value: [...home, ...guests] },
-    // The bundle is made already; AdminJS would make it again at every start.
-    initialize: { value: () => Promise.resolve() },
+    // The bundle is made already; and what never ends is never announced.
+    initialize: { value: () => new Promise<void>(() => undefined) },
   }) as AdminJS
 }

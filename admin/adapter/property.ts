@@ -5,8 +5,8 @@ import { AUDIT_FIELDS } from '../../src/audit/audit-fields.ts'
 import { isArray, isReference, kindOf, type PropertyKind } from './kind.ts'
 import { UUID } from './values.ts'
 
-/** A condition that no row meets. */
-const NEVER = Object.freeze({ $in: Object.freeze([]) })
+/** A condition that no row meets; made anew each time, for MikroORM writes into conditions. */
+const never = () => ({ $in: [] })
 const AUDIT: ReadonlySet<string> = new Set(AUDIT_FIELDS)
 const NUMBER = /^-?\d{1,30}(?:\.\d{1,30})?$/
 
@@ -88,34 +88,43 @@ export class MikroProperty extends BaseProperty {
     return this.kind === 'enum' ? (this.meta.items ?? []).map(String) : null
   }
 
+  /**
+   * AdminJS turns what a form sends into numbers and dates by this type, and makes a day in March of the 30th of February. So it is told of
+   * text alone, and the values come as they were sent.
+   */
   override type(): PropertyType {
+    return ['reference', 'uuid'].includes(this.formType) ? this.formType : 'string'
+  }
+
+  /** How the property is shown and edited. */
+  get formType(): PropertyType {
     return this.#facts.refersTo === undefined ? TYPES[this.kind] : 'reference'
   }
 
   /** The condition of a filter; what cannot be a value of the column meets no row, instead of an error of the database. */
   condition(value: unknown): unknown {
     if (this.kind === 'date' || this.kind === 'datetime') return this.#within(value)
-    if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return NEVER
+    if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return never()
     const text = String(value)
-    if (text.includes('\0')) return NEVER
-    if (this.isArray()) return this.meta.columnTypes[0]?.startsWith('uuid') && !UUID.test(text) ? NEVER : { $contains: [text] }
+    if (text.includes('\0')) return never()
+    if (this.isArray()) return this.meta.columnTypes[0]?.startsWith('uuid') && !UUID.test(text) ? never() : { $contains: [text] }
     switch (this.kind) {
       case 'boolean':
-        return text === 'true' || text === 'false' ? text === 'true' : NEVER
+        return text === 'true' || text === 'false' ? text === 'true' : never()
       case 'uuid':
-        return UUID.test(text) ? text : NEVER
+        return UUID.test(text) ? text : never()
       case 'reference':
-        return kindOf(this.meta.targetMeta!.getPrimaryProps()[0]!) === 'uuid' && !UUID.test(text) ? NEVER : text
+        return kindOf(this.meta.targetMeta!.getPrimaryProps()[0]!) === 'uuid' && !UUID.test(text) ? never() : text
       case 'enum':
-        return this.availableValues()?.includes(text) ? text : NEVER
+        return this.availableValues()?.includes(text) ? text : never()
       case 'integer':
       case 'bigint':
-        return /^-?\d{1,9}$/.test(text) || (this.kind === 'bigint' && /^-?\d{1,18}$/.test(text)) ? text : NEVER
+        return /^-?\d{1,9}$/.test(text) || (this.kind === 'bigint' && /^-?\d{1,18}$/.test(text)) ? text : never()
       case 'decimal':
       case 'float':
-        return NUMBER.test(text) ? text : NEVER
+        return NUMBER.test(text) ? text : never()
       case 'time':
-        return /^\d{2}:\d{2}/.test(text) ? text : NEVER
+        return /^\d{2}:\d{2}/.test(text) ? text : never()
       default:
         return { $ilike: `%${text.replace(/[\\%_]/g, '\\$&')}%` }
     }
@@ -126,14 +135,15 @@ export class MikroProperty extends BaseProperty {
       from?: unknown
       to?: unknown
     }
+    const wrong = Symbol('wrong')
     const limit = (given: unknown): unknown => {
       if (given === undefined || given === '') return undefined
       const date = typeof given === 'string' ? new Date(given) : undefined
-      if (typeof given !== 'string' || date === undefined || Number.isNaN(date.getTime())) return NEVER
+      if (typeof given !== 'string' || date === undefined || Number.isNaN(date.getTime())) return wrong
       return this.kind === 'date' ? given.slice(0, 10) : date
     }
     const [$gte, $lte] = [limit(from), limit(to)]
-    if ($gte === NEVER || $lte === NEVER) return NEVER
+    if ($gte === wrong || $lte === wrong) return never()
     return { ...($gte === undefined ? {} : { $gte }), ...($lte === undefined ? {} : { $lte }) }
   }
 }

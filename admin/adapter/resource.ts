@@ -141,8 +141,11 @@ export class MikroResource extends BaseResource {
     return this.write(async em => {
       const rows = await this.rows(em, ids, true)
       const live = rows.filter(row => !this.hasSoftDelete || row['deletedAt'] == null)
-      for (const row of live) em.remove(row)
-      await em.flush()
+      for (const row of live) {
+        em.remove(row)
+        // One by one: MikroORM cannot compare the versions of several rows whose removal became an update.
+        await em.flush()
+      }
       return live.length
     })
   }

@@ -11,7 +11,7 @@ const STATUSES = [
 
 const ListWithStatus: React.FC<ActionProps & { OriginalComponent: React.FC<ActionProps> }> = ({ OriginalComponent, ...props }) => {
   const { filters, storeParams } = useQueryParams()
-  const { soft_delete_status: current = 'active', ...others } = filters as Record<string, string>
+  const { soft_delete_status: current = 'active', ...others } = (filters as Record<string, string> | undefined) ?? {}
   if (!('soft_delete_status' in props.resource.properties)) return <OriginalComponent {...props} />
   const choose = (status: string): void =>
     storeParams({ filters: status === 'active' ? others : { ...others, soft_delete_status: status }, page: '1' })

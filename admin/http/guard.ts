@@ -66,7 +66,8 @@ export function assertSmall(ctx: Context): void {
 function isSameOrigin(ctx: Context): boolean {
   const [site, origin] = [ctx.get('sec-fetch-site'), ctx.get('origin')]
   if (site !== '') return site === 'same-origin'
-  return origin === '' || origin === ctx.origin
+  // Not ctx.origin: in Koa 3 that is what the request claims.
+  return origin === '' || origin === `${ctx.protocol}://${ctx.host}`
 }
 
 function isEqual(given: unknown, expected: string): boolean {
