@@ -38,7 +38,9 @@ export function routesOf(admin: AdminJS): Middleware {
     Object.defineProperty(ctx.request, 'body', {
       configurable: true,
       get: () => body,
-      set: (fields: Record<string, unknown>) => (body = ownKeys(fields)),
+      set: (fields: Record<string, unknown>) => {
+        body = ownKeys(fields)
+      },
     })
     await routes(ctx, next)
   }

@@ -1,7 +1,7 @@
 /** Who may do what: role × mode × resource × action, as requests that no button sends. */
 import { assert } from 'chai'
 import { em } from 'mikro-tenantkit'
-import { Client, as } from './client.ts'
+import { as, type Client } from './client.ts'
 import { Country, PEOPLE, Person, Thing, emailOf, startWorld, type Who, type World } from './world.ts'
 
 const ACTIONS = ['list', 'search', 'show', 'new', 'edit', 'delete', 'bulkDelete'] as const
