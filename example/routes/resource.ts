@@ -2,7 +2,7 @@
 import Router from '@koa/router'
 import type { EntityName, FilterQuery, FindOptions } from '@mikro-orm/postgresql'
 import type { Context } from 'koa'
-import { NotFoundError, SOFT_DELETE_FILTER, em } from 'mikro-tenantkit'
+import { NotFoundError, em, restore, withDeleted } from 'mikro-tenantkit'
 import { jsonBody, pageOf, pageRequest, pageWhere, requireIdentity, requirePermissions, requireTenant, stateOf } from 'mikro-tenantkit/koa'
 import { isUuid } from '../accounts.ts'
 
@@ -82,15 +82,13 @@ export function resourceRoutes<T extends Row>(resource: Resource<T>): Router {
 
   router.post('/:id/restore', requirePermissions('data:restore'), async ctx => {
     const row = await find(ctx, EVEN_DELETED)
-    row.deletedAt = null
-    row.deletedBy = null
-    await em().flush()
+    await restore(em(), row)
     ctx.body = await one(row)
   })
   return router
 }
 
-const EVEN_DELETED = { filters: { [SOFT_DELETE_FILTER]: false } }
+const EVEN_DELETED = withDeleted()
 
 /** The six audit fields as JSON. */
 export function auditJson(row: Row): object {

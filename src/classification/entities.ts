@@ -10,7 +10,8 @@ import {
   type InferEntityFromProperties,
   type PropertyBuilders,
 } from '@mikro-orm/postgresql'
-import { auditProperties, softDeleteFilter, type AuditField, type AuditProperties } from '../audit/audit-fields.ts'
+import { auditProperties, deletedWithProperty, softDeleteFilters, type AuditField, type AuditProperties } from '../audit/audit-fields.ts'
+import { setPolicies, type DeletePolicy } from '../audit/policies.ts'
 import { ConfigurationError } from '../errors.ts'
 import { SHARED_SCHEMA } from '../naming.ts'
 import { visibilityFilter } from './visibility.ts'
@@ -25,17 +26,37 @@ export interface ScopedIndex<TName extends string> {
   readonly name?: string
   readonly type?: string
   readonly where?: NoInfer<{ readonly [K in TName]?: unknown }> | string
+  /**
+   * Whether it is over live rows alone: a partial index, and a value is free again once its row is deleted. Default: true for a unique
+   * constraint without `where`, else false.
+   */
+  readonly live?: boolean
 }
 
 /** What `sharedEntity` and `tenantEntity` take: MikroORM's `defineEntity` options without `schema`, which follows from the scope. */
-export interface ScopedEntityOptions<TName extends string, TTable extends string, TProperties extends EntityProperties> extends Omit<
+export interface ScopedEntityOptions<
+  TName extends string,
+  TTable extends string,
+  TProperties extends EntityProperties,
+  TAudit extends boolean = boolean,
+> extends Omit<
   EntityMetadataWithProperties<TName, TTable, TProperties & AuditProperties>,
   'properties' | 'schema' | 'extends' | 'indexes' | 'uniques'
 > {
-  /** Indexes. `where` makes a partial one: `{ deletedAt: null }` holds among live rows only. */
+  /**
+   * Whether the entity carries the six audit fields and is deleted softly. `false` is for what needs neither: its rows are attributed to
+   * nobody and deleting is final; `tenantkit check` lists it. Default true.
+   */
+  readonly audit?: TAudit
+  /** Indexes. `live: true` makes a partial one over live rows, which lists of them are read by. */
   readonly indexes?: readonly ScopedIndex<Extract<keyof TProperties, string> | AuditField>[]
-  /** Unique constraints. `where: { deletedAt: null }` frees a value when its row is deleted. */
+  /** Unique constraints: among live rows, unless `live: false` or a `where` says otherwise. */
   readonly uniques?: readonly ScopedIndex<Extract<keyof TProperties, string> | AuditField>[]
+  /**
+   * What becomes of a row when the row that a to-one relation refers to is deleted, by the relation's name: `cascade` deletes it too (and
+   * restores it with the other), `restrict` refuses to delete the other, `keep` leaves it. Default: `keep`.
+   */
+  readonly onSoftDelete?: Readonly<Partial<Record<NoInfer<Extract<keyof TProperties, string>>, DeletePolicy>>>
   readonly properties: TProperties | ((p: PropertyBuilders) => TProperties)
 }
 
@@ -45,7 +66,8 @@ export interface SharedEntityOptions<
   TTable extends string,
   TProperties extends EntityProperties,
   TVisible extends string = never,
-> extends ScopedEntityOptions<TName, TTable, TProperties> {
+  TAudit extends boolean = boolean,
+> extends ScopedEntityOptions<TName, TTable, TProperties, TAudit> {
   /**
    * The name of a property, added to the entity, that lists the ids of the tenants who may see a row. A row with an empty list is seen by
    * all; without a tenant only such rows are seen; `runAsSystem` sees all. Default: every row is seen by everyone.
@@ -54,29 +76,40 @@ export interface SharedEntityOptions<
 }
 
 /** What `bothEntity` takes: the properties may depend on the plane, so that a relation can name the right half of another pair. */
-export interface BothEntityOptions<TName extends string, TTable extends string, TProperties extends EntityProperties> extends Omit<
-  ScopedEntityOptions<TName, TTable, TProperties>,
-  'properties'
-> {
+export interface BothEntityOptions<
+  TName extends string,
+  TTable extends string,
+  TProperties extends EntityProperties,
+  TAudit extends boolean = boolean,
+> extends Omit<ScopedEntityOptions<TName, TTable, TProperties, TAudit>, 'properties'> {
   readonly properties: TProperties | ((p: PropertyBuilders, plane: Plane) => TProperties)
 }
 
-/** An entity with the six audit fields. */
-export type ScopedEntity<TName extends string, TTable extends string, TProperties extends EntityProperties> = EntitySchemaWithMeta<
-  TName,
-  TTable,
-  InferEntityFromProperties<TProperties & AuditProperties>,
-  never,
-  TProperties & AuditProperties
->
+/** The properties of an entity, with the six audit fields unless it does without. */
+export type WithAudit<TProperties extends EntityProperties, TAudit extends boolean> = TAudit extends false
+  ? TProperties
+  : TProperties & AuditProperties
+
+/** An entity with the six audit fields, unless it does without. */
+export type ScopedEntity<
+  TName extends string,
+  TTable extends string,
+  TProperties extends EntityProperties,
+  TAudit extends boolean = true,
+> = EntitySchemaWithMeta<TName, TTable, InferEntityFromProperties<WithAudit<TProperties, TAudit>>, never, WithAudit<TProperties, TAudit>>
 
 /** The two entities of one definition: a table in the control plane, and a table in each tenant. */
-export interface BothEntity<TName extends string, TTable extends string, TProperties extends EntityProperties> {
+export interface BothEntity<
+  TName extends string,
+  TTable extends string,
+  TProperties extends EntityProperties,
+  TAudit extends boolean = true,
+> {
   readonly name: TName
   /** The table in the control plane; its entity is named `Shared<name>`. */
-  readonly shared: ScopedEntity<`Shared${TName}`, TTable, TProperties>
+  readonly shared: ScopedEntity<`Shared${TName}`, TTable, TProperties, TAudit>
   /** The table in each tenant. */
-  readonly tenant: ScopedEntity<TName, TTable, TProperties>
+  readonly tenant: ScopedEntity<TName, TTable, TProperties, TAudit>
 }
 
 /** A pair of any properties. */
@@ -100,9 +133,10 @@ export function sharedEntity<
   const TTable extends string,
   const TProperties extends EntityProperties,
   const TVisible extends string = never,
+  const TAudit extends boolean = true,
 >(
-  options: SharedEntityOptions<TName, TTable, TProperties, TVisible>,
-): ScopedEntity<TName, TTable, TProperties & Record<TVisible, ReturnType<typeof visibilityProperty>>> {
+  options: SharedEntityOptions<TName, TTable, TProperties, TVisible, TAudit>,
+): ScopedEntity<TName, TTable, TProperties & Record<TVisible, ReturnType<typeof visibilityProperty>>, TAudit> {
   const { visibleTo, ...rest } = options
   return scoped(rest as never, 'shared', 'shared', visibleTo)
 }
@@ -114,9 +148,12 @@ export function sharedEntity<
  * @example
  * export const Invoice = tenantEntity({ name: 'Invoice', properties: p => ({ id: p.uuid().primary().onCreate(() => newId()) }) })
  */
-export function tenantEntity<const TName extends string, const TTable extends string, const TProperties extends EntityProperties>(
-  options: ScopedEntityOptions<TName, TTable, TProperties>,
-): ScopedEntity<TName, TTable, TProperties> {
+export function tenantEntity<
+  const TName extends string,
+  const TTable extends string,
+  const TProperties extends EntityProperties,
+  const TAudit extends boolean = true,
+>(options: ScopedEntityOptions<TName, TTable, TProperties, TAudit>): ScopedEntity<TName, TTable, TProperties, TAudit> {
   return scoped(options, 'tenant', 'tenant')
 }
 
@@ -129,14 +166,17 @@ export function tenantEntity<const TName extends string, const TTable extends st
  * await em().find(User.tenant, {})
  * await controlEm().find(User.shared, {})
  */
-export function bothEntity<const TName extends string, const TTable extends string, const TProperties extends EntityProperties>(
-  options: BothEntityOptions<TName, TTable, TProperties>,
-): BothEntity<TName, TTable, TProperties> {
+export function bothEntity<
+  const TName extends string,
+  const TTable extends string,
+  const TProperties extends EntityProperties,
+  const TAudit extends boolean = true,
+>(options: BothEntityOptions<TName, TTable, TProperties, TAudit>): BothEntity<TName, TTable, TProperties, TAudit> {
   const { properties } = options
   const half = (plane: Plane) => ({ ...options, properties: typeof properties === 'function' ? properties(p, plane) : properties })
-  const tenant = scoped<TName, TTable, TProperties>(half('tenant'), 'both', 'tenant')
+  const tenant = scoped<TName, TTable, TProperties, TAudit>(half('tenant'), 'both', 'tenant')
   const tableName = options.tableName ?? snakeCase(options.name)
-  const shared = scoped<`Shared${TName}`, TTable, TProperties>(
+  const shared = scoped<`Shared${TName}`, TTable, TProperties, TAudit>(
     { ...half('shared'), name: `Shared${options.name}`, tableName } as never,
     'both',
     'shared',
@@ -149,31 +189,63 @@ function visibilityProperty() {
   return p.array().$type<string[]>().columnType('uuid[]').default([])
 }
 
-function scoped<TName extends string, TTable extends string, TProperties extends EntityProperties>(
-  options: ScopedEntityOptions<TName, TTable, TProperties>,
+function scoped<TName extends string, TTable extends string, TProperties extends EntityProperties, TAudit extends boolean>(
+  options: ScopedEntityOptions<TName, TTable, TProperties, TAudit>,
   scope: Scope,
   plane: Plane,
   visibleTo?: string,
-): ScopedEntity<TName, TTable, TProperties> {
-  const { properties, ...meta } = options
+): ScopedEntity<TName, TTable, TProperties, TAudit> {
+  const { properties, audit, onSoftDelete = {}, indexes, uniques, ...meta } = options
+  const isAudited = audit !== false
+  const policies = onSoftDelete as Readonly<Record<string, DeletePolicy>>
   const own: EntityProperties = typeof properties === 'function' ? properties(p) : properties
   const added: EntityProperties = {
     ...(visibleTo === undefined ? {} : { [visibleTo]: visibilityProperty() }),
-    ...auditProperties(),
+    ...(isAudited ? auditProperties() : {}),
+    ...(Object.values(policies).includes('cascade') ? deletedWithProperty() : {}),
   }
-  const twice = Object.keys(added).filter(name => name in own)
-  if (twice.length > 0)
-    throw new ConfigurationError([`${options.name}: ${twice.join(', ')} come with the entity; do not define them again.`])
+  const problems = problemsOf(options.name, own, added, policies, isAudited)
+  if (problems.length > 0) throw new ConfigurationError(problems)
   const entity = defineEntity({
     ...meta,
+    ...(indexes === undefined ? {} : { indexes: indexes.map(index => among(index, index.live === true, isAudited)) }),
+    ...(uniques === undefined
+      ? {}
+      : { uniques: uniques.map(unique => among(unique, unique.live ?? unique.where === undefined, isAudited)) }),
     schema: plane === 'tenant' ? WILDCARD_SCHEMA : SHARED_SCHEMA,
-    filters: { ...softDeleteFilter(), ...(visibleTo === undefined ? {} : visibilityFilter(visibleTo)), ...meta.filters },
+    filters: {
+      ...(isAudited ? softDeleteFilters() : {}),
+      ...(visibleTo === undefined ? {} : visibilityFilter(visibleTo)),
+      ...meta.filters,
+    },
     properties: { ...own, ...added },
-  } as never) as unknown as ScopedEntity<TName, TTable, TProperties>
+  } as never) as unknown as ScopedEntity<TName, TTable, TProperties, TAudit>
   const marks = marksOf(entity.meta)
   marks[SCOPE] = scope
   if (visibleTo !== undefined) marks[VISIBLE_TO] = visibleTo
+  setPolicies(entity.meta, policies)
   return entity
+}
+
+function problemsOf(
+  name: string,
+  own: EntityProperties,
+  added: EntityProperties,
+  policies: Readonly<Record<string, DeletePolicy>>,
+  isAudited: boolean,
+): string[] {
+  const twice = Object.keys(added).filter(property => property in own)
+  const problems = twice.length === 0 ? [] : [`${name}: ${twice.join(', ')} come with the entity; do not define them again.`]
+  if (!isAudited && Object.keys(policies).length > 0) problems.push(`${name}: onSoftDelete needs the audit fields, and audit is false.`)
+  return problems
+}
+
+/** An index without what this framework adds to its options; over live rows, if it is to be. */
+function among(index: ScopedIndex<string>, isLive: boolean, isAudited: boolean): object {
+  const { live: _live, where, ...rest } = index
+  if (!isLive || !isAudited) return where === undefined ? rest : { ...rest, where }
+  if (where === undefined) return { ...rest, where: { deletedAt: null } }
+  return { ...rest, where: typeof where === 'string' ? `(${where}) and deleted_at is null` : { ...where, deletedAt: null } }
 }
 
 /** MikroORM's UnderscoreNamingStrategy, for the table name that both halves of a pair share. */

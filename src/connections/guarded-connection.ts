@@ -7,9 +7,10 @@
  */
 import type { Configuration } from '@mikro-orm/postgresql'
 import { ConnectionClosedError, NoTenantContextError, PoolExhaustedError, TenancyError } from '../errors.ts'
+import { beginClock } from '../context/clock.ts'
 import type { ConnectionBudget } from './connection-budget.ts'
 import { governPool, type GovernablePool, type GovernedPool } from './governed-pool.ts'
-import { BaseConnection, type ConnectionSettings } from './internals.ts'
+import { BaseConnection, type ConnectionSettings, type TransactionalOptions } from './internals.ts'
 import type { AccountOptions } from './pool-account.ts'
 import { refusedStartUp } from './search-path.ts'
 
@@ -96,6 +97,11 @@ export class GuardedConnection extends BaseConnection {
     this.#closed = true
     this.#governed?.close()
     await super.close(force)
+  }
+
+  /** What is written in a transaction carries one instant. */
+  override async begin(options?: TransactionalOptions): Promise<object> {
+    return beginClock(await super.begin(options), options?.ctx)
   }
 
   /** @throws NO_TENANT_CONTEXT if the statement names a tenant's table without a tenant. */

@@ -74,7 +74,13 @@ export interface SchemaOptions {
 export interface QueryBuilderInternals {
   readonly type: string
   readonly mainAlias: { readonly meta: EntityMetadata }
+  readonly driver: DriverInternals
+  readonly em?: EntityManager
+  /** The transaction it was made for. */
+  readonly context?: unknown
   readonly state: {
+    /** What it writes, by column. */
+    readonly data?: unknown
     readonly joins: Readonly<
       Record<string, { readonly schema?: string; readonly prop: { readonly name: string; readonly targetMeta?: EntityMetadata } }>
     >
@@ -85,11 +91,35 @@ export interface QueryBuilderInternals {
   withSchema(schema?: string): QueryBuilderInternals
   clone(...args: unknown[]): QueryBuilderInternals
   from(...args: unknown[]): unknown
+  select(...args: unknown[]): unknown
+  where(condition: object): unknown
+  orderBy(order: object): unknown
+  limit(rows: number): unknown
+  setLockMode(mode: unknown): unknown
+  returning(fields: readonly string[]): unknown
   insert(...args: unknown[]): unknown
+  insertFrom(...args: unknown[]): unknown
+  onConflict(...args: unknown[]): unknown
+  merge(...args: unknown[]): unknown
   update(...args: unknown[]): unknown
   delete(...args: unknown[]): unknown
   unsetFlag(flag: unknown): unknown
   truncate(...args: unknown[]): unknown
+  execute(...args: unknown[]): Promise<QueryResult>
+}
+
+/** What a statement that writes answers. */
+export interface QueryResult {
+  readonly affectedRows: number
+  readonly insertId?: unknown
+  readonly row?: Record<string, unknown>
+  readonly rows?: readonly Record<string, unknown>[]
+}
+
+/** The options of a write that its builder is told. */
+export interface BuilderOptions {
+  readonly loggerContext?: unknown
+  readonly unionWhere?: readonly unknown[]
 }
 
 export const BaseQueryBuilder = QueryBuilder as unknown as new (
@@ -114,8 +144,11 @@ export interface DriverInternals {
   readonly metadata: { find(entityName: unknown): EntityMetadata | undefined; get(entityName: unknown): EntityMetadata }
   readonly connection: ConnectionInternals
   getMetadata(): unknown
-  getPlatform(): unknown
+  getPlatform(): { quoteIdentifier(name: string): string }
   getConnection(type?: 'read' | 'write'): ConnectionInternals
+  getTableName(meta: EntityMetadata, options: SchemaOptions): string
+  renderPartialIndexWhere(entityName: unknown, where: unknown): string
+  applyUnionWhere(meta: EntityMetadata, where: object, options: unknown, forWrite: boolean): Promise<object>
   getSchemaName(meta?: EntityMetadata, options?: SchemaOptions): string | undefined
   createEntityManager(useContext?: boolean): EntityManager
   createQueryBuilder(

@@ -1,8 +1,9 @@
 /** The life of tenants: create, change, suspend, archive, restore, purge. Every rule stands here; HTTP, the command line and the back office only call it. */
 import type { EntityManager } from '@mikro-orm/postgresql'
 import { randomBytes } from 'node:crypto'
+import { changeLife } from '../audit/audit-subscriber.ts'
 import { withLogin } from '../connections/settings.ts'
-import { actorKey, em } from '../context/context.ts'
+import { em } from '../context/context.ts'
 import type { Actor, Isolation, TenantRef } from '../context/context.ts'
 import type { KeyRing } from '../crypto/key-ring.ts'
 import { seal } from '../crypto/seal.ts'
@@ -13,7 +14,7 @@ import type { MigrationTarget } from '../migrations/runner.ts'
 import { CONNECTION_PURPOSE, PROVISIONING_PURPOSE } from '../strategies/database-strategy.ts'
 import type { IsolationStrategy } from '../strategies/isolation-strategy.ts'
 import { recordOf, type TenantDirectory, type TenantRecord, type TenantRow } from '../tenants/directory.ts'
-import { Tenant, type CreatedResource, type TenantStatus } from '../tenants/entities.ts'
+import { Tenant, type CreatedResource } from '../tenants/entities.ts'
 import { checkTenant, checkTenantChange, type CheckedTenant, type TenantChange, type TenantInput } from '../tenants/input.ts'
 import { UNPROVISIONED, assertAllowed, assertChangeable, type LifeOperation } from '../tenants/life.ts'
 import { refuseControlPlane } from './control-plane.ts'
@@ -115,15 +116,11 @@ export class TenantRegistry {
   /** Archives: refused to everyone, all data kept. */
   archive(slug: string): Promise<TenantRow> {
     // One update, not a remove: the status and the deletion must never be seen apart.
-    return this.#locked(slug, 'archive', row =>
-      this.#set(row, { status: 'archived', formerStatus: row.status, deletedAt: new Date(), deletedBy: actorKey() }),
-    )
+    return this.#locked(slug, 'archive', row => this.#set(row, { status: 'archived', formerStatus: row.status }, 'delete'))
   }
 
   restore(slug: string): Promise<TenantRow> {
-    return this.#locked(slug, 'restore', row =>
-      this.#set(row, { status: row.formerStatus ?? 'suspended', formerStatus: null, deletedAt: null, deletedBy: null }),
-    )
+    return this.#locked(slug, 'restore', row => this.#set(row, { status: row.formerStatus ?? 'suspended', formerStatus: null }, 'restore'))
   }
 
   /**
@@ -341,9 +338,10 @@ export class TenantRegistry {
     return { em, row: await em.findOneOrFail(Tenant, { id: row.id }, { filters: false }) }
   }
 
-  async #set(row: TenantRow, change: Partial<Record<keyof TenantRow, unknown>> & { status?: TenantStatus }): Promise<void> {
+  async #set(row: TenantRow, change: Partial<Record<keyof TenantRow, unknown>>, life?: 'delete' | 'restore'): Promise<void> {
     const { em, row: managed } = await this.#managed(row)
     Object.assign(managed, change)
+    if (life !== undefined) changeLife(managed, life)
     await save(em)
   }
 }

@@ -4,9 +4,10 @@
  * What a builder becomes in SQL, alone or inside another builder, goes through `getNativeQuery` or `toQuery`; there it is looked at last.
  */
 import { QueryFlag, type EntityMetadata } from '@mikro-orm/postgresql'
+import { AuditedQueryBuilder } from '../audit/audited-query-builder.ts'
 import { CONTROL_ONLY, SCOPE, VISIBLE_TO, marksOf, planeOf, type Plane } from '../classification/scope.ts'
 import { visibleRows } from '../classification/visibility.ts'
-import { BaseQueryBuilder, type DriverInternals, type QueryBuilderInternals } from '../connections/internals.ts'
+import type { DriverInternals, QueryBuilderInternals } from '../connections/internals.ts'
 import type { TenantRef } from '../context/context.ts'
 import { CrossDatabaseQueryError, CrossTenantEntityError } from '../errors.ts'
 import { SHARED_SCHEMA } from '../naming.ts'
@@ -21,7 +22,7 @@ export interface PinnedTo {
 export type BuilderArguments = Parameters<DriverInternals['createQueryBuilder']>
 
 /** A class of its own instead of methods replaced on each builder: every request makes one, and builders of one shape are fast. */
-class PinnedQueryBuilder extends BaseQueryBuilder {
+class PinnedQueryBuilder extends AuditedQueryBuilder {
   declare run: PinnedTo
   declare plane: Plane
   declare ownSchema: string
@@ -45,9 +46,8 @@ class PinnedQueryBuilder extends BaseQueryBuilder {
     return super.withSchema(this.ownSchema)
   }
 
-  /** MikroORM's own `clone` makes a plain builder. */
   override clone(...args: unknown[]): QueryBuilderInternals {
-    return Object.setPrototypeOf(super.clone(...args), PinnedQueryBuilder.prototype).pin(this.run) as QueryBuilderInternals
+    return (super.clone(...args) as PinnedQueryBuilder).pin(this.run)
   }
 
   /** Called by the constructor too, before there is a run. */
@@ -58,24 +58,29 @@ class PinnedQueryBuilder extends BaseQueryBuilder {
     return result
   }
 
-  override insert(...args: unknown[]): unknown {
+  override insert(given?: unknown): unknown {
     this.assertWritable()
-    return super.insert(...args)
+    return super.insert(given)
   }
 
-  override update(...args: unknown[]): unknown {
+  override update(given?: unknown): unknown {
     this.assertWritable()
-    return super.update(...args)
+    return super.update(given)
   }
 
-  override delete(...args: unknown[]): unknown {
+  override delete(given?: unknown): unknown {
     this.assertWritable()
-    return super.delete(...args)
+    return super.delete(given)
   }
 
-  override truncate(...args: unknown[]): unknown {
+  override truncate(): unknown {
     this.assertWritable()
-    return super.truncate(...args)
+    return super.truncate()
+  }
+
+  override insertFrom(...args: unknown[]): unknown {
+    this.assertWritable()
+    return super.insertFrom(...args)
   }
 
   override getNativeQuery(...args: unknown[]): unknown {
@@ -91,6 +96,8 @@ class PinnedQueryBuilder extends BaseQueryBuilder {
   }
 
   private assertWritable(): void {
+    // Before anyone asks who acts.
+    this.run.assertActive()
     if (this.plane === 'shared') refuseSharedWrite(this.mainAlias.meta.className, this.run.tenant.slug)
   }
 

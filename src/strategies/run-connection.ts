@@ -6,6 +6,7 @@
  */
 import { Kysely } from '@mikro-orm/sql'
 import type { ConnectionInternals, DrivenConnection, KyselyDriver, TransactionalOptions } from '../connections/internals.ts'
+import { beginClock } from '../context/clock.ts'
 import { CrossTenantEntityError } from '../errors.ts'
 import type { PinnedTo } from './pinned-query-builder.ts'
 
@@ -46,7 +47,7 @@ export class RunConnection {
 
   async begin(options: TransactionalOptions = {}): Promise<object> {
     this.#admit(options.ctx)
-    return this.#own(await this.#target.begin(options))
+    return this.#own(await this.#target.begin(options), options)
   }
 
   async commit(...args: Arguments<'commit'>): Promise<void> {
@@ -61,7 +62,7 @@ export class RunConnection {
 
   async transactional<T>(work: (transaction: object) => Promise<T>, options: TransactionalOptions = {}): Promise<T> {
     this.#admit(options.ctx)
-    return this.#target.transactional(transaction => work(this.#own(transaction)), options)
+    return this.#target.transactional(transaction => work(this.#own(transaction, options)), options)
   }
 
   async ensureConnection(): Promise<void> {
@@ -140,9 +141,9 @@ export class RunConnection {
     )
   }
 
-  #own<T extends object>(transaction: T): T {
+  #own<T extends object>(transaction: T, { ctx }: TransactionalOptions): T {
     beganBy.set(transaction, this.#run.tenant.id)
-    return transaction
+    return beginClock(transaction, ctx)
   }
 
   #refusal(method: string): CrossTenantEntityError {

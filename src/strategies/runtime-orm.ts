@@ -1,9 +1,11 @@
 /** The one ORM of the running application: all entities, the control plane's pool, and drivers for tenants derived from it. */
 import { LoadStrategy, MikroORM, type EntityManager, type EventSubscriber, type MetadataStorage } from '@mikro-orm/postgresql'
-import { SoftDeleteSubscriber } from '../audit/soft-delete.ts'
+import { AuditSubscriber } from '../audit/audit-subscriber.ts'
+import { touchParentTables } from '../audit/audit-fields.ts'
+import { refuseWrongPolicies } from '../audit/policies.ts'
 import { refuseWrongRelations, type ClassifiedEntities } from '../classification/classify.ts'
 import { planeOf } from '../classification/scope.ts'
-import { ControlDriver } from '../connections/control-driver.ts'
+import type { ControlDriver } from '../connections/control-driver.ts'
 import { ConnectionBudget, type BudgetOptions, type ConnectionStatistics } from '../connections/connection-budget.ts'
 import { GuardedConnection, NO_TENANT_SCHEMA, type PoolSettings } from '../connections/guarded-connection.ts'
 import type { ConnectionInternals } from '../connections/internals.ts'
@@ -13,6 +15,7 @@ import { WaitingRoom, type WaitingRoomOptions, type WaitingStatistics } from '..
 import { currentContext, type TenantRef } from '../context/context.ts'
 import { reserveConnection, type ReservedConnection } from '../context/unit.ts'
 import type { Identifier } from '../naming.ts'
+import { AuditedControlDriver } from './audited-control-driver.ts'
 import { ReadingControlDriver } from './reading-control-driver.ts'
 import { RunEvents } from './run-events.ts'
 import { TenantDriver } from './tenant-driver.ts'
@@ -66,13 +69,13 @@ export class RuntimeOrm {
     const { driverOptions, ...settings } = settingsOf(options.url)
     const orm = await MikroORM.init({
       ...settings,
-      driver: ControlDriver,
+      driver: AuditedControlDriver,
       driverOptions: { ...poolOptions(options.pool, { pooled: options.pooled }), ...driverOptions },
       schema: NO_TENANT_SCHEMA,
       contextName: 'default',
       entities: [...options.entities.all],
       entityManager: TenantEntityManager,
-      subscribers: [...(options.subscribers ?? []), new TenantGuard(), new SoftDeleteSubscriber()],
+      subscribers: [...(options.subscribers ?? []), new TenantGuard(), new AuditSubscriber()],
       resultCache: { adapter: TenantResultCache },
       // With the default, a live row of a deleted parent would vanish from lists, and each list would join its parents.
       autoJoinRefsForFilters: false,
@@ -81,6 +84,8 @@ export class RuntimeOrm {
       discovery: {
         afterDiscovered: (storage: MetadataStorage) => {
           refuseWrongRelations(storage)
+          refuseWrongPolicies(storage)
+          touchParentTables(storage.getAll().values())
           for (const meta of storage.getAll().values()) {
             if (planeOf(meta) === 'shared') continue
             // Loaded by one query by ids in both isolations: a tenant with a database of its own cannot join shared tables.

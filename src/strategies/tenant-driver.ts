@@ -8,6 +8,8 @@
  * Its objects are made by copying the control plane's driver, not by a constructor: hence `private`, not `#`.
  */
 import type { EntityManager, EntityMetadata, EventManager } from '@mikro-orm/postgresql'
+import type { Row } from '../audit/attribution.ts'
+import { cloneRow, deleteRows, insertRow, insertRows, updateEachRow, updateRows, type BaseWrites } from '../audit/audited-writes.ts'
 import { planeOf } from '../classification/scope.ts'
 import type { ControlDriver } from '../connections/control-driver.ts'
 import {
@@ -179,34 +181,50 @@ export class TenantDriver extends BaseDriver {
     })
   }
 
-  override nativeInsert(entityName: unknown, ...rest: unknown[]): Promise<unknown> {
+  override async nativeInsert(entityName: unknown, row: Row, options?: DriverOptions): Promise<unknown> {
     this.refuseWrite(entityName)
-    return super.nativeInsert(entityName, ...rest)
+    return insertRow(this, entityName, row, options, this.baseWrites(entityName))
   }
 
-  override nativeInsertMany(entityName: unknown, ...rest: unknown[]): Promise<unknown> {
+  override async nativeInsertMany(entityName: unknown, rows: readonly Row[], options?: DriverOptions): Promise<unknown> {
     this.refuseWrite(entityName)
-    return super.nativeInsertMany(entityName, ...rest)
+    return insertRows(this, entityName, rows, options, this.baseWrites(entityName))
   }
 
-  override nativeUpdate(entityName: unknown, ...rest: unknown[]): Promise<unknown> {
+  override async nativeUpdate(entityName: unknown, where: unknown, row: Row, options?: DriverOptions): Promise<unknown> {
     this.refuseWrite(entityName)
-    return super.nativeUpdate(entityName, ...rest)
+    return updateRows(this, entityName, where, row, options, this.baseWrites(entityName))
   }
 
-  override nativeUpdateMany(entityName: unknown, ...rest: unknown[]): Promise<unknown> {
+  override async nativeUpdateMany(
+    entityName: unknown,
+    where: readonly unknown[],
+    rows: readonly Row[],
+    options?: DriverOptions,
+  ): Promise<unknown> {
     this.refuseWrite(entityName)
-    return super.nativeUpdateMany(entityName, ...rest)
+    return updateEachRow(this, entityName, where, rows, options, this.baseWrites(entityName))
   }
 
-  override nativeDelete(entityName: unknown, ...rest: unknown[]): Promise<unknown> {
+  override async nativeDelete(entityName: unknown, where: unknown, options?: DriverOptions): Promise<unknown> {
     this.refuseWrite(entityName)
-    return super.nativeDelete(entityName, ...rest)
+    return deleteRows(this, entityName, where, options, this.baseWrites(entityName))
   }
 
-  override nativeClone(entityName: unknown, ...rest: unknown[]): Promise<unknown> {
+  override async nativeClone(entityName: unknown, where: unknown, overrides?: Row, options?: DriverOptions): Promise<unknown> {
     this.refuseWrite(entityName)
-    return super.nativeClone(entityName, ...rest)
+    return cloneRow(this, entityName, where, overrides, options, this.baseWrites(entityName))
+  }
+
+  private baseWrites(entity: unknown): BaseWrites {
+    return {
+      insert: (row, options) => super.nativeInsert(entity, row, options),
+      insertMany: (rows, options) => super.nativeInsertMany(entity, rows, options),
+      update: (where, row, options) => super.nativeUpdate(entity, where, row, options),
+      updateMany: (where, rows, options, transform) => super.nativeUpdateMany(entity, where, rows, options, transform),
+      delete: (where, options) => super.nativeDelete(entity, where, options),
+      clone: (where, overrides, options) => super.nativeClone(entity, where, overrides, options),
+    }
   }
 
   /** The control plane's driver for a shared entity of a tenant that has a database of its own. */
@@ -227,6 +245,8 @@ export class TenantDriver extends BaseDriver {
   }
 
   private refuseWrite(entityName: unknown): void {
+    // Before anyone asks who acts.
+    this.assertActive()
     const meta = this.metadata.find(entityName)
     if (meta !== undefined && planeOf(meta) === 'shared') refuseSharedWrite(meta.className, this.tenant.slug)
   }

@@ -8,6 +8,7 @@ import {
   type SessionContext,
 } from '@mikro-orm/postgresql'
 import type { DriverInternals } from '../connections/internals.ts'
+import { upsertArguments } from '../audit/upsert-arguments.ts'
 import { currentContext } from '../context/context.ts'
 import { CrossTenantEntityError, ForbiddenError, SqlRefusedError } from '../errors.ts'
 import { CONTROL_WRITE_PERMISSION, ReadingControlDriver } from './reading-control-driver.ts'
@@ -129,7 +130,7 @@ for (const name of ['insert', 'insertMany', 'upsert', 'upsertMany'] as const) {
       const driver = tenantDriverOf(this)
       driver?.assertActive()
       if (driver !== undefined) assertNoForeign(args.slice(0, 2), driver)
-      return original.apply(this, args)
+      return original.apply(this, name.startsWith('upsert') ? upsertArguments(args) : args)
     },
   })
 }

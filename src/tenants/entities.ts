@@ -101,7 +101,7 @@ export const TenantInvitation = sharedEntity({
     acceptedBy: p.string().length(255).default(''),
   },
   uniques: [
-    { name: 'tenantkit_invitation_token_unique', properties: ['token'] },
+    { name: 'tenantkit_invitation_token_unique', properties: ['token'], live: false },
     { name: 'unique_tenant_invitation_email', properties: ['tenant', 'email'], where: "status = 'pending' and deleted_at is null" },
   ],
 })

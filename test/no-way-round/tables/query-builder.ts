@@ -1,7 +1,7 @@
 /** Every public method of the query builder. The target selects authors as `a` unless the call makes something else of it. */
 import { QueryBuilder, QueryFlag, raw as fragment, sql } from '@mikro-orm/postgresql'
 import { Author, Book, Summary } from '../entities.ts'
-import { all, pure, reads, stamps, writes, type Table } from '../table.ts'
+import { all, pure, reads, refused, stamps, writes, type Table } from '../table.ts'
 
 export const classes = [{ file: 'sql/query/QueryBuilder.d.ts', name: 'QueryBuilder' }] as const
 
@@ -93,12 +93,8 @@ export const queryBuilder: Table<any> = {
       .getResult(),
   ),
   insert: writes(qb => qb.insert(author()).execute()),
-  insertFrom: writes((qb, { kept }) =>
-    qb
-      .insertFrom(kept.select([fragment('id + 10 as id'), 'mark', 'bio', 'version', 'createdAt', 'createdBy', 'updatedAt', 'updatedBy']), {
-        columns: ['id', 'mark', 'bio', 'version', 'createdAt', 'createdBy', 'updatedAt', 'updatedBy'],
-      })
-      .execute(),
+  insertFrom: refused('Its rows would bear the names and times of others.', (qb, { kept }) =>
+    qb.insertFrom(kept.select(['id', 'mark'])).execute(),
   ),
   join: reads((qb, { keptBook }) => qb.select('a.mark').join(keptBook.select('*'), 'x', onAuthor).execute()),
   joinAndSelect: reads(qb => qb.select('*').joinAndSelect('a.books', 'b').getResult()),
@@ -162,16 +158,7 @@ export const queryBuilder: Table<any> = {
       .getResult(),
   ),
   // A tenant's role may delete rows, and need not have the right to truncate.
-  truncate: writes(async (qb, { em }) => {
-    const emptied = await em
-      .createQueryBuilder(Summary)
-      .truncate()
-      .execute()
-      .catch((error: { code?: string }) => error)
-    if (emptied instanceof Error && (emptied as { code?: string }).code !== '42501') throw emptied
-    if (emptied instanceof Error) await em.createQueryBuilder(Summary).delete().execute()
-    return qb.select('*').getResult()
-  }),
+  truncate: refused('Rows are deleted softly.', (_qb, { em }) => em.createQueryBuilder(Summary).truncate().execute()),
   type: pure(STATE, qb => qb.type),
   union: reads((qb, { kept }) => qb.select('mark').union(kept.select('mark')).execute()),
   unionAll: reads((qb, { kept }) => qb.select('mark').unionAll(kept.select('mark')).execute()),

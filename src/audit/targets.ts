@@ -1,0 +1,60 @@
+/** What `restore` and `purge` are pointed at: a loaded row, or the deleted rows that a condition names. */
+import { LockMode, Utils, helper, type EntityManager, type EntityMetadata, type EntityName, type FilterQuery } from '@mikro-orm/postgresql'
+import type { DriverInternals } from '../connections/internals.ts'
+import { ValidationFailedError } from '../errors.ts'
+import { attribute, stampNow, type Row } from './attribution.ts'
+import { isAudited } from './audit-fields.ts'
+import type { Key } from './rows.ts'
+
+/** Rows to restore or to purge. */
+export interface Target {
+  readonly driver: DriverInternals
+  readonly meta: EntityMetadata
+  readonly where: object
+  /** The loaded row, if that is what was given. */
+  readonly entity: object | undefined
+}
+
+/** @throws VALIDATION_FAILED for an entity without soft delete, and for what the manager may not write what it refuses itself */
+export function targetOf<Entity extends object>(
+  manager: EntityManager,
+  given: EntityName<Entity> | Entity,
+  where?: FilterQuery<Entity>,
+): Target {
+  const driver = manager.getDriver() as unknown as DriverInternals
+  const isRow = Utils.isEntity(given)
+  const meta = (isRow ? helper(given).__meta : manager.getMetadata(given as EntityName<Entity>)) as unknown as EntityMetadata
+  if (!isAudited(meta) || meta.primaryKeys.length !== 1)
+    throw new ValidationFailedError(
+      [{ path: 'entity', message: `${meta.className} is not deleted softly by a key of one column` }],
+      'Only what carries the audit fields can be restored and purged.',
+    )
+  const key = meta.primaryKeys[0]!
+  const condition: unknown = isRow ? (helper(given).getPrimaryKey() as unknown) : where
+  if (condition === undefined)
+    throw new ValidationFailedError([{ path: 'where', message: 'is missing' }], 'Name the rows; {} means every deleted one.')
+  const named = typeof condition === 'object' && condition !== null ? condition : { [key]: condition }
+  assertWritable(manager, meta)
+  return { driver, meta, where: named, entity: isRow ? given : undefined }
+}
+
+/** The keys of the deleted rows among them, locked until the transaction ends. */
+export async function lockDeleted({ driver, meta, where }: Target, transaction: unknown): Promise<Key[]> {
+  const key = meta.primaryKeys[0]!
+  const builder = driver.createQueryBuilder(meta.class, transaction, 'write', true)
+  builder.select([key])
+  builder.where(where)
+  builder.andWhere({ deletedAt: { $ne: null } })
+  builder.orderBy({ [key]: 'asc' })
+  builder.setLockMode(LockMode.PESSIMISTIC_WRITE)
+  const found = (await builder.execute('all')) as unknown as Row[]
+  return found.map(row => row[key] as Key)
+}
+
+/** Asked of a builder, which knows what this EntityManager may write. @throws FORBIDDEN, CROSS_TENANT_ENTITY, NO_ACTOR */
+export function assertWritable(manager: EntityManager, meta: EntityMetadata): void {
+  const driver = manager.getDriver() as unknown as DriverInternals
+  const row: Row = {}
+  attribute(row, 'restore', stampNow(manager.getTransactionContext()))
+  driver.createQueryBuilder(meta.class, undefined, 'write').update(row)
+}
