@@ -34,7 +34,7 @@ export function bulkAction(components: ComponentNames, description: BulkDescript
       const json = () => records.map(record => record.toJSON(context.currentAdmin))
       if (request.method !== 'post') return { records: json() }
       const refused = (message: string): BulkActionResponse => ({ records: json(), notice: { type: 'error', message } })
-      if (phrase !== undefined && request.payload?.['confirmation'] !== phrase)
+      if (phrase !== undefined && request.payload?.['confirm_hard_delete'] !== phrase)
         return refused(`Type ${phrase} to confirm. Nothing was changed.`)
       try {
         const message = await description.run(

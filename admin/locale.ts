@@ -8,6 +8,13 @@ const MESSAGES = {
   forbiddenError: 'You are not allowed to do this.',
 }
 
+const ACTIONS = {
+  restore: 'Restore',
+  restore_selected: 'Restore',
+  hard_delete: 'Delete permanently',
+  hard_delete_selected: 'Delete permanently',
+}
+
 /** The locale with the entities' names. */
 export function localeOf(resources: readonly MikroResource[]): Locale {
   const labels = Object.fromEntries(resources.map(({ meta }) => [meta.className, plural(labelOf(meta.className))]))
@@ -15,7 +22,10 @@ export function localeOf(resources: readonly MikroResource[]): Locale {
     const names = Object.fromEntries(Object.keys(meta.properties).map(name => [name, sentence(name)]))
     return [
       meta.className,
-      { actions: { list: plural(labelOf(meta.className)) }, properties: { ...names, soft_delete_status: 'Status' } },
+      {
+        actions: { list: plural(labelOf(meta.className)) },
+        properties: { ...names, soft_delete_status: 'Status', deleted_status: 'Status' },
+      },
     ] as const
   })
   return {
@@ -25,6 +35,7 @@ export function localeOf(resources: readonly MikroResource[]): Locale {
       en: {
         labels: { ...labels, navigation: '' },
         messages: MESSAGES,
+        actions: ACTIONS,
         properties: { 'soft_delete_status.active': 'Active', 'soft_delete_status.deleted': 'Deleted', 'soft_delete_status.all': 'All' },
         resources: Object.fromEntries(own),
       },

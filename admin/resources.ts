@@ -11,6 +11,7 @@ import { ownActions } from './actions.ts'
 import { AUDIT_SECTION, type ActorNames } from './audit-section.ts'
 import { bulkAction } from './bulk.ts'
 import type { ComponentNames } from './component-names.ts'
+import { deletedActions } from './deleted.ts'
 import type { AdminResourceOptions } from './options.ts'
 import { personOf } from './person.ts'
 
@@ -23,7 +24,9 @@ export interface ResourceSurroundings {
   readonly names: ActorNames
 }
 
-const MAX_COLUMNS = 7
+/** The name of the property that stands for the status of a record. */
+export const STATUS_BADGE = 'deleted_status'
+const MAX_COLUMNS = 6
 const SHORT: ReadonlySet<string> = new Set([
   'string',
   'enum',
@@ -45,13 +48,19 @@ const NEEDS: Readonly<Record<string, string>> = {
   edit: 'data:write',
   delete: 'data:delete',
   bulkDelete: 'data:delete',
+  restore: 'data:restore',
+  restore_selected: 'data:restore',
+  hard_delete: 'data:purge',
+  hard_delete_selected: 'data:purge',
 }
+const BUILT_IN = ['list', 'search', 'show', 'new', 'edit', 'delete', 'bulkDelete'] as const
 const READS: ReadonlySet<string> = new Set(['list', 'search', 'show'])
 
 /** A resource with its options, all actions fenced. */
 export function resourceOf(resource: MikroResource, options: AdminResourceOptions, around: ResourceSurroundings): ResourceWithOptions {
   const actions: Actions = { ...ownActions(options.actions ?? {}, around.components) }
-  for (const name of Object.keys(NEEDS)) actions[name] = builtIn(name, resource, around)
+  for (const name of BUILT_IN) actions[name] = builtIn(name, resource, around)
+  if (resource.hasSoftDelete) Object.assign(actions, deletedActions(around.components))
   for (const [name, action] of Object.entries(actions)) actions[name] = fenced(name, action, resource, options)
   return {
     resource,
@@ -60,7 +69,7 @@ export function resourceOf(resource: MikroResource, options: AdminResourceOption
       sort: { sortBy: resource.meta.primaryKeys[0]!, direction: 'desc' },
       navigation: { name: null, icon: resource.plane === 'tenant' ? 'Database' : 'Globe' },
       ...(options.title === undefined ? {} : { titleProperty: options.title }),
-      listProperties: [...columnsOf(resource, options)],
+      listProperties: [...(resource.hasSoftDelete ? [STATUS_BADGE] : []), ...columnsOf(resource, options)],
       filterProperties: [...filtersOf(resource, options)],
       properties: propertiesOf(resource, options, around.components),
       actions: actions as ResourceOptions['actions'],
@@ -162,10 +171,17 @@ function propertiesOf(resource: MikroResource, options: AdminResourceOptions, co
       custom: { fields },
     }
   }
-  if (resource.hasSoftDelete)
+  if (resource.hasSoftDelete) {
+    properties[STATUS_BADGE] = {
+      ...shownAs(true, false, true, false),
+      position: -10,
+      isSortable: false,
+      components: { list: components.StatusBadge, show: components.StatusBadge },
+    }
     properties[STATUS_FILTER] = {
       ...shownAs(false, true, false, false),
       availableValues: ['active', 'deleted', 'all'].map(value => ({ value, label: value })),
     }
+  }
   return properties
 }

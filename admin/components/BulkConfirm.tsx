@@ -36,7 +36,7 @@ const BulkConfirm: React.FC<ActionProps> = ({ records = [], resource, action }) 
         actionName: action.name,
         recordIds: records.map(record => record.id),
         method: 'post',
-        data: { confirmation: typed },
+        data: { confirm_hard_delete: typed },
       })
       const { notice, redirectUrl } = data as BulkActionResponse
       if (notice !== undefined) addNotice(notice)

@@ -1,12 +1,14 @@
 /** Asks before an action on one record, and posts. */
-import React, { useState } from 'react'
-import { Button, DrawerContent, DrawerFooter, MessageBox, Text } from '@adminjs/design-system'
+import React, { useId, useState } from 'react'
+import { Button, DrawerContent, DrawerFooter, FormGroup, Input, Label, MessageBox, Text } from '@adminjs/design-system'
 import { ActionHeader, ApiClient, useNotice, type ActionProps, type RecordActionResponse } from 'adminjs'
 
 const ConfirmAction: React.FC<ActionProps> = ({ record, resource, action }) => {
   const [isBusy, setBusy] = useState(false)
   const addNotice = useNotice()
-  const { label, question } = action.custom as { label: string; question: string }
+  const [typed, setTyped] = useState('')
+  const id = useId()
+  const { label, question, phrase } = action.custom as { label: string; question: string; phrase?: string }
   const run = async (): Promise<void> => {
     setBusy(true)
     try {
@@ -15,6 +17,7 @@ const ConfirmAction: React.FC<ActionProps> = ({ record, resource, action }) => {
         recordId: record?.id ?? '',
         actionName: action.name,
         method: 'post',
+        data: { confirm_hard_delete: typed },
       })
       const { notice, redirectUrl } = data as RecordActionResponse
       if (notice !== undefined) addNotice(notice)
@@ -29,11 +32,31 @@ const ConfirmAction: React.FC<ActionProps> = ({ record, resource, action }) => {
     <>
       <DrawerContent>
         <ActionHeader omitActions resource={resource} action={action} />
-        <MessageBox variant="info" message={question} mb="lg" />
+        <MessageBox variant={phrase === undefined ? 'info' : 'danger'} message={question} mb="lg" />
         <Text>{record?.title}</Text>
+        {phrase === undefined ? null : (
+          <FormGroup mt="xl">
+            <Label htmlFor={id} required>
+              Type {phrase} to confirm
+            </Label>
+            <Input
+              id={id}
+              name="confirm_hard_delete"
+              value={typed}
+              autoComplete="off"
+              onChange={(event: React.ChangeEvent<HTMLInputElement>) => setTyped(event.target.value)}
+            />
+          </FormGroup>
+        )}
       </DrawerContent>
       <DrawerFooter>
-        <Button variant="contained" color="primary" disabled={isBusy} onClick={() => void run()} data-testid="confirm">
+        <Button
+          variant="contained"
+          color={phrase === undefined ? 'primary' : 'danger'}
+          disabled={isBusy || (phrase !== undefined && typed !== phrase)}
+          onClick={() => void run()}
+          data-testid="confirm"
+        >
           {label}
         </Button>
       </DrawerFooter>

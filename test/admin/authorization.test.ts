@@ -4,9 +4,21 @@ import { em } from 'mikro-tenantkit'
 import { as, type Client } from './client.ts'
 import { Country, PEOPLE, Person, Thing, emailOf, startWorld, type Who, type World } from './world.ts'
 
-const ACTIONS = ['list', 'search', 'show', 'new', 'edit', 'delete', 'bulkDelete'] as const
+const ACTIONS = [
+  'list',
+  'search',
+  'show',
+  'new',
+  'edit',
+  'delete',
+  'bulkDelete',
+  'restore',
+  'restore_selected',
+  'hard_delete',
+  'hard_delete_selected',
+] as const
 type Action = (typeof ACTIONS)[number]
-const NEEDS: Readonly<Record<Action, 'read' | 'write' | 'delete'>> = {
+const NEEDS: Readonly<Record<Action, 'read' | 'write' | 'delete' | 'restore' | 'purge'>> = {
   list: 'read',
   search: 'read',
   show: 'read',
@@ -14,14 +26,18 @@ const NEEDS: Readonly<Record<Action, 'read' | 'write' | 'delete'>> = {
   edit: 'write',
   delete: 'delete',
   bulkDelete: 'delete',
+  restore: 'restore',
+  restore_selected: 'restore',
+  hard_delete: 'purge',
+  hard_delete_selected: 'purge',
 }
 /** Written out, not computed from the roles: the table is what is promised. */
 const MAY: Readonly<Record<Who, string>> = {
-  owner: 'read write delete',
-  operator: 'read write delete',
+  owner: 'read write delete restore purge',
+  operator: 'read write delete restore',
   auditor: 'read',
-  admin: 'read write delete',
-  member: 'read write delete',
+  admin: 'read write delete restore purge',
+  member: 'read write delete restore',
   viewer: 'read',
 }
 
@@ -52,6 +68,10 @@ describe('admin: authorization', function () {
       edit: () => client.post(`${base}/records/${id}/edit`, { json }),
       delete: () => client.post(`${base}/records/${id}/delete`, { json }),
       bulkDelete: () => client.post(`${base}/bulk/bulkDelete?recordIds=${id}`, { json }),
+      restore: () => client.post(`${base}/records/${id}/restore`, { json }),
+      restore_selected: () => client.post(`${base}/bulk/restore_selected?recordIds=${id}`, { json }),
+      hard_delete: () => client.post(`${base}/records/${id}/hard_delete`, { json }),
+      hard_delete_selected: () => client.post(`${base}/bulk/hard_delete_selected?recordIds=${id}`, { json }),
     }
     const { status, json: answer, text } = await answers[action]()
     if (status === 403 || status === 404) return false
@@ -59,18 +79,21 @@ describe('admin: authorization', function () {
     return answer.notice?.message !== 'forbiddenError'
   }
 
-  const thing = async (): Promise<string> =>
+  const isOfDeleted = (action: Action): boolean => ['restore', 'purge'].includes(NEEDS[action])
+  const thing = async (action: Action): Promise<string> =>
     world.inTenant('acme', async () => {
       const made = em().create(Thing, { code: `t${Math.random().toString(36).slice(2, 12)}`, color: 'red' } as never)
       await em().persist(made).flush()
+      if (isOfDeleted(action)) await em().remove(made).flush()
       return made.id
     })
-  const country = (): Promise<string> =>
+  const country = (action: Action): Promise<string> =>
     world.kit.asSystem(async () => {
       const { controlEm } = await import('mikro-tenantkit')
       const control = controlEm()
       const made = control.create(Country, { code: 'XX', name: 'X' })
       await control.persist(made).flush()
+      if (isOfDeleted(action)) await control.remove(made).flush()
       return made.id
     })
 
@@ -79,8 +102,8 @@ describe('admin: authorization', function () {
       const allowed = MAY[who].includes(NEEDS[action])
       it(`${who}: ${action} of a tenant's entity is ${allowed ? 'allowed' : 'refused'} in the tenant, and refused in the control plane`, async () => {
         const client = clients.get(who)!
-        assert.equal(await isAllowed(client, '/admin/t/acme', 'Thing', action, await thing()), allowed)
-        assert.isFalse(await isAllowed(client, '/admin', 'Thing', action, await thing()))
+        assert.equal(await isAllowed(client, '/admin/t/acme', 'Thing', action, await thing(action)), allowed)
+        assert.isFalse(await isAllowed(client, '/admin', 'Thing', action, await thing(action)))
       })
     }
   }
@@ -90,7 +113,7 @@ describe('admin: authorization', function () {
       for (const action of ACTIONS) {
         const client = clients.get(who)!
         const allowed = PEOPLE[who].plane === 'global' && MAY[who].includes(NEEDS[action])
-        const id = await country()
+        const id = await country(action)
         assert.equal(await isAllowed(client, '/admin', 'Country', action, id), allowed, `${who} ${action}`)
         // A tenant's rows refer to countries: they are found by name there, and nothing else.
         assert.equal(await isAllowed(client, '/admin/t/acme', 'Country', action, id), action === 'search', `${who} ${action} in the tenant`)

@@ -194,6 +194,48 @@ describe('admin: in a browser', function () {
     assert.deepEqual(problems, [])
   })
 
+  it('shows deleted records under their status, restores one, and deletes one for good by its phrase', async () => {
+    const codes = ['bin-1', 'bin-2']
+    await world.inTenant('acme', async () => {
+      const things = codes.map(code => em().create(Thing, { code, color: 'red' } as never))
+      await em().persist(things).flush()
+      for (const thing of things) await em().remove(thing).flush()
+    })
+    await using visitor = await openPage(browser, world.origin)
+    const { page, problems } = visitor
+    await logIn(page, emailOf('admin'), 'acme')
+    await at(page, '/admin/t/acme')
+    await page.goto('/admin/t/acme/resources/Thing')
+    await page.getByText('acme-1').waitFor()
+    assert.equal(await page.getByText('bin-1').count(), 0)
+    await page.getByTestId('status-filter').getByRole('button', { name: 'Deleted' }).click()
+    await page.getByText('bin-1').waitFor()
+    assert.equal(await page.getByText('acme-1').count(), 0)
+    await picture(page, 'deleted')
+    await page.getByText('bin-1').click()
+    await page.getByRole('heading', { name: 'Audit' }).waitFor()
+    await page.getByRole('link', { name: 'Restore' }).click()
+    await page.getByTestId('confirm').click()
+    await at(page, '/admin/t/acme/resources/Thing')
+    await page.goto('/admin/t/acme/resources/Thing?filters.soft_delete_status=deleted')
+    await page.getByText('bin-2').click()
+    await page.getByRole('heading', { name: 'Audit' }).waitFor()
+    await page.getByRole('link', { name: 'Delete permanently' }).click()
+    const confirm = page.getByTestId('confirm')
+    await confirm.waitFor()
+    assert.isTrue(await confirm.isDisabled())
+    await page.fill('input[name=confirm_hard_delete]', 'HARD DELETE')
+    await picture(page, 'hard-delete')
+    await confirm.click()
+    await at(page, '/admin/t/acme/resources/Thing')
+    const left = await world.inTenant('acme', () => em().find(Thing, { code: { $in: codes } }, { filters: { notDeleted: false } }))
+    assert.deepEqual(
+      left.map(({ code, deletedAt }) => [code, deletedAt]),
+      [['bin-1', null]],
+    )
+    assert.deepEqual(problems, [])
+  })
+
   it('says that the session is over, and leads to the log-in', async () => {
     await using visitor = await openPage(browser, world.origin)
     const { page } = visitor
