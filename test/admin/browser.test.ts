@@ -59,6 +59,7 @@ describe('admin: in a browser', function () {
     for (const label of ['Created at', 'Created by', 'Updated at', 'Updated by', 'Deleted at', 'Deleted by'])
       assert.isTrue(await page.getByText(label, { exact: true }).isVisible(), label)
     assert.include(await page.getByTestId('audit').innerText(), 'System (test)')
+    await page.getByText('Deleted at', { exact: true }).scrollIntoViewIfNeeded()
     await picture(page, 'audit-open')
     // In the form too, and after everything else.
     await page.goto(page.url().replace(/show$/, 'edit'))
@@ -94,6 +95,7 @@ describe('admin: in a browser', function () {
     await save(page)
     await page.getByText('Invalid JSON').waitFor()
     await page.getByText('Not a decimal number such as 19.90').waitFor()
+    await page.getByText('Invalid JSON').scrollIntoViewIfNeeded()
     await picture(page, 'field-errors')
     await page.fill(field('facts'), '{"a": 1}')
     await page.fill(field('price'), '19.90')
