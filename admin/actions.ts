@@ -11,20 +11,24 @@ export function ownActions(actions: Readonly<Record<string, AdminAction>>, compo
 }
 
 function ownAction(action: AdminAction, components: ComponentNames) {
-  const { label, question, icon = 'Play', isAccessible } = action
+  const { label, question, icon = 'Play', isAccessible, phrase } = action
   return {
     actionType: 'record' as const,
     icon,
     component: components.ConfirmAction,
     showInDrawer: true,
-    custom: { label, question },
+    variant: phrase === undefined ? ('default' as const) : ('danger' as const),
+    custom: { label, question, ...(phrase === undefined ? {} : { phrase }) },
     ...(isAccessible === undefined ? {} : { isAccessible }),
     handler: async (request: ActionRequest, _response: unknown, context: ActionContext): Promise<RecordActionResponse> => {
       const { record, resource, currentAdmin, h } = context
       if (record === undefined) throw new AppError('The record is gone.')
       if (request.method !== 'post') return { record: record.toJSON(currentAdmin) }
+      const confirmation = typed(request)
+      const wanted = phrase?.replace(/\{(\w+)\}/g, (_, name: string) => String(record.param(name)))
+      if (wanted !== undefined && confirmation !== wanted) throw new AppError(`Type ${wanted} to confirm. Nothing was changed.`)
       try {
-        const message = await action.run({ id: record.id(), tenant: currentContext()?.tenant })
+        const message = await action.run({ id: record.id(), tenant: currentContext()?.tenant, confirmation })
         const fresh = (await resource.findOne(record.id(), context)) ?? record
         const redirectUrl = h.recordActionUrl({ resourceId: resource.id(), recordId: record.id(), actionName: 'show' })
         return { record: fresh.toJSON(currentAdmin), notice: { type: 'success', message }, redirectUrl }
@@ -34,4 +38,9 @@ function ownAction(action: AdminAction, components: ComponentNames) {
       }
     },
   }
+}
+
+function typed({ payload }: ActionRequest): string | undefined {
+  const given: unknown = payload?.['confirm_hard_delete']
+  return typeof given === 'string' ? given : undefined
 }

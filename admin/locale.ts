@@ -1,6 +1,7 @@
 /** The words of the panel: names of entities and properties made readable, and our own sentences. */
 import type { Locale } from 'adminjs'
 import type { MikroResource } from './adapter/resource.ts'
+import type { AdminResourceOptions } from './options.ts'
 
 const MESSAGES = {
   invalidCredentials: 'The email, the password or the tenant is wrong.',
@@ -15,15 +16,15 @@ const ACTIONS = {
   hard_delete_selected: 'Delete permanently',
 }
 
-/** The locale with the entities' names. */
-export function localeOf(resources: readonly MikroResource[]): Locale {
+/** The locale with the entities' names, and the labels of actions by entity. */
+export function localeOf(resources: readonly MikroResource[], told: ReadonlyMap<string, AdminResourceOptions>): Locale {
   const labels = Object.fromEntries(resources.map(({ meta }) => [meta.className, plural(labelOf(meta.className))]))
   const own = resources.map(({ meta }) => {
     const names = Object.fromEntries(Object.keys(meta.properties).map(name => [name, sentence(name)]))
     return [
       meta.className,
       {
-        actions: { list: plural(labelOf(meta.className)) },
+        actions: { list: plural(labelOf(meta.className)), ...labelsOf(told.get(meta.className)) },
         properties: { ...names, soft_delete_status: 'Status', deleted_status: 'Status' },
       },
     ] as const
@@ -41,6 +42,11 @@ export function localeOf(resources: readonly MikroResource[]): Locale {
       },
     },
   } as Locale
+}
+
+/** The labels of an entity's own actions. */
+function labelsOf(options: AdminResourceOptions | undefined): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(options?.actions ?? {}).map(([name, { label }]) => [name, label]))
 }
 
 /** `SharedUser` is the control plane's half of `User`. */

@@ -30,6 +30,8 @@ export interface AdminActionCall {
   readonly id: string
   /** The tenant, in a tenant's back office. */
   readonly tenant: TenantRef | undefined
+  /** What was typed, for an action with a phrase. */
+  readonly confirmation: string | undefined
 }
 
 /** An action on one record: a button that asks, then posts. It runs in the context of the request, where `em()` and `controlEm()` answer. */
@@ -42,6 +44,8 @@ export interface AdminAction {
   readonly icon?: string
   /** What it takes to run it. Default `data:write`. */
   readonly permission?: string
+  /** What has to be typed, checked on the server; `{slug}` stands for the record's property. Default: nothing. */
+  readonly phrase?: string
   /** Whether the action fits the record. Not async: AdminJS takes a promise for true. Default: always. */
   readonly isAccessible?: (context: ActionContext) => boolean
   /** Does it. What it throws is shown; what it gives back is the message of its success. */

@@ -60,7 +60,8 @@ const READS: ReadonlySet<string> = new Set(['list', 'search', 'show'])
 export function resourceOf(resource: MikroResource, options: AdminResourceOptions, around: ResourceSurroundings): ResourceWithOptions {
   const actions: Actions = { ...ownActions(options.actions ?? {}, around.components) }
   for (const name of BUILT_IN) actions[name] = builtIn(name, resource, around)
-  if (resource.hasSoftDelete) Object.assign(actions, deletedActions(around.components))
+  // What happens to rows of the registry is the registry's to decide.
+  if (resource.hasSoftDelete && !isRegistry(resource)) Object.assign(actions, deletedActions(around.components))
   for (const [name, action] of Object.entries(actions)) actions[name] = fenced(name, action, resource, options)
   return {
     resource,
@@ -69,7 +70,7 @@ export function resourceOf(resource: MikroResource, options: AdminResourceOption
       sort: { sortBy: resource.meta.primaryKeys[0]!, direction: 'desc' },
       navigation: { name: null, icon: resource.plane === 'tenant' ? 'Database' : 'Globe' },
       ...(options.title === undefined ? {} : { titleProperty: options.title }),
-      listProperties: [...(resource.hasSoftDelete ? [STATUS_BADGE] : []), ...columnsOf(resource, options)],
+      listProperties: [...(resource.hasSoftDelete && !isRegistry(resource) ? [STATUS_BADGE] : []), ...columnsOf(resource, options)],
       filterProperties: [...filtersOf(resource, options)],
       properties: propertiesOf(resource, options, around.components),
       actions: actions as ResourceOptions['actions'],
@@ -106,21 +107,25 @@ function deletion(resource: MikroResource) {
 
 /** Mode and permission come before everything else that an action asks. */
 function fenced(name: string, action: OneAction, resource: MikroResource, options: AdminResourceOptions): OneAction {
-  const isRegistry = marksOf(resource.meta)[CONTROL_ONLY] === true
   const isRead = READS.has(name)
   const custom = options.actions?.[name]
-  const needs = isRead ? [isRegistry ? 'tenants:read' : 'data:read'] : [custom?.permission ?? NEEDS[name] ?? 'data:write']
+  const needs = isRead ? [isRegistry(resource) ? 'tenants:read' : 'data:read'] : [custom?.permission ?? NEEDS[name] ?? 'data:write']
   if (!isRead && options.permission !== undefined) needs.push(options.permission)
-  const isLocked = !isRead && custom === undefined && (isRegistry || options.locked === true || (name === 'new' && !canBeMade(resource)))
+  const isLocked =
+    !isRead && custom === undefined && (isRegistry(resource) || options.locked === true || (name === 'new' && !canBeMade(resource)))
   const admits = (context: ActionContext): boolean => {
     const person = personOf(context.currentAdmin)
     if (person === undefined || isLocked || !needs.every(permission => person.permissions.includes(permission))) return false
     const isAtHome = person.mode === (resource.plane === 'tenant' ? 'tenant' : 'global')
     // A tenant names the shared rows that its own refer to, and does nothing else with them.
-    return isAtHome || (name === 'search' && resource.plane === 'shared' && !isRegistry)
+    return isAtHome || (name === 'search' && resource.plane === 'shared' && !isRegistry(resource))
   }
   const own = action.isAccessible
   return { ...action, isAccessible: context => admits(context) && (own === undefined || own(context)) }
+}
+
+function isRegistry({ meta }: MikroResource): boolean {
+  return marksOf(meta)[CONTROL_ONLY] === true
 }
 
 /** A row whose hidden columns must be filled, such as the hash of a password, is not made by a form. */
@@ -171,13 +176,15 @@ function propertiesOf(resource: MikroResource, options: AdminResourceOptions, co
       custom: { fields },
     }
   }
-  if (resource.hasSoftDelete) {
+  if (resource.hasSoftDelete && !isRegistry(resource)) {
     properties[STATUS_BADGE] = {
       ...shownAs(true, false, true, false),
       position: -10,
       isSortable: false,
       components: { list: components.StatusBadge, show: components.StatusBadge },
     }
+  }
+  if (resource.hasSoftDelete) {
     properties[STATUS_FILTER] = {
       ...shownAs(false, true, false, false),
       availableValues: ['active', 'deleted', 'all'].map(value => ({ value, label: value })),

@@ -12,9 +12,10 @@ import { routesOf } from './binding.ts'
 import { ADDED, type ComponentNames } from './component-names.ts'
 import { dashboardOf } from './dashboard.ts'
 import { localeOf } from './locale.ts'
-import type { ResolvedAdminOptions } from './options.ts'
+import type { AdminResourceOptions, ResolvedAdminOptions } from './options.ts'
 import { BASE, LOG_IN, LOG_OUT, tenantPath } from './paths.ts'
 import { resourceOf } from './resources.ts'
+import { tenantResource } from './tenants.ts'
 
 /** The control plane's back office, or a tenant's. */
 export type Mode = 'global' | 'tenant'
@@ -34,11 +35,13 @@ export async function buildSite(tenancy: Tenancy, options: ResolvedAdminOptions)
   const components = Object.fromEntries(ADDED.map(name => [name, name])) as ComponentNames
   const names = new ActorNames(tenancy, options.accounts)
   const entities = await mikroResources(tenancy, options)
-  const resources = entities.map(resource => {
-    const own = options.resources[resource.meta.className]
-    return resourceOf(resource, own === undefined || own === false ? {} : own, { components, names })
+  const told = new Map(entities.map(({ meta: { className } }) => [className, toldOf(tenancy, className, options)]))
+  const resources = entities.map(each => resourceOf(each, told.get(each.meta.className) ?? {}, { components, names }))
+  const admin = new AdminJS({
+    ...adminOptions(options, resources),
+    dashboard: { component: components.Dashboard, handler: dashboardOf(tenancy, entities) },
+    locale: localeOf(entities, told),
   })
-  const admin = new AdminJS(adminOptions(tenancy, options, resources, components, entities))
   // AdminJS reads it at every link it makes. Which tenant is meant is the business of the request.
   Object.defineProperty(admin.options, 'rootPath', { enumerable: true, get: rootPath })
   const modes = { global: ofMode(admin, 'global'), tenant: ofMode(admin, 'tenant') }
@@ -52,19 +55,19 @@ export async function buildSite(tenancy: Tenancy, options: ResolvedAdminOptions)
   })
 }
 
-function adminOptions(
-  tenancy: Tenancy,
-  { title }: ResolvedAdminOptions,
-  resources: readonly ResourceWithOptions[],
-  components: ComponentNames,
-  entities: readonly MikroResource[],
-): AdminJSOptions {
+/** What an entity is told: what the application says, beside what the framework knows of its own. */
+function toldOf(tenancy: Tenancy, name: string, { resources }: ResolvedAdminOptions): AdminResourceOptions {
+  const own = resources[name] || {}
+  const base = name === 'Tenant' ? tenantResource(tenancy) : {}
+  return { ...base, ...own, actions: { ...base.actions, ...own.actions } }
+}
+
+function adminOptions({ title }: ResolvedAdminOptions, resources: readonly ResourceWithOptions[]): AdminJSOptions {
   return {
     rootPath: BASE,
     loginPath: LOG_IN,
     logoutPath: LOG_OUT,
     resources: [...resources],
-    dashboard: { component: components.Dashboard, handler: dashboardOf(tenancy, entities) },
     branding: {
       companyName: title,
       logo: false,
@@ -74,7 +77,6 @@ function adminOptions(
       theme: { font: "'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif" } as never,
     },
     settings: { defaultPerPage: 20 },
-    locale: localeOf(entities),
   }
 }
 

@@ -8,7 +8,8 @@ const ConfirmAction: React.FC<ActionProps> = ({ record, resource, action }) => {
   const addNotice = useNotice()
   const [typed, setTyped] = useState('')
   const id = useId()
-  const { label, question, phrase } = action.custom as { label: string; question: string; phrase?: string }
+  const { label, question, phrase: template } = action.custom as { label: string; question: string; phrase?: string }
+  const phrase = template?.replace(/\{(\w+)\}/g, (_, name: string) => String(record?.params[name] ?? ''))
   const run = async (): Promise<void> => {
     setBusy(true)
     try {

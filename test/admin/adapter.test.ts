@@ -131,6 +131,9 @@ describe('admin: adapter', function () {
         assert.notEqual(stored.createdBy, 'tenant:forged')
         assert.isNull(stored.secret)
         assert.isNull(stored.deletedBy)
+        const made = await create(good({ id: forged.id, version: 7 }))
+        assert.notEqual(made.record.id, forged.id)
+        assert.equal((await row(made.record.id)).version, 1)
         assert.notProperty((await client.get(`${api}/records/${record.id}/show`)).json.record.params, 'secret')
       })
 

@@ -238,6 +238,29 @@ describe('admin: in a browser', function () {
     assert.deepEqual(problems, [])
   })
 
+  it('suspends and resumes a tenant from its page', async () => {
+    await using visitor = await openPage(browser, world.origin)
+    const { page, problems } = visitor
+    await logIn(page, emailOf('owner'))
+    await at(page, '/admin')
+    for (const [label, status, next] of [
+      ['Suspend', 'suspended', 'Resume'],
+      ['Resume', 'ready', 'Suspend'],
+    ] as const) {
+      await page.goto('/admin/resources/Tenant')
+      await page.getByText('globex', { exact: true }).click()
+      await page.getByRole('heading', { name: 'Audit' }).waitFor()
+      await page.getByRole('link', { name: label, exact: true }).click()
+      await page.getByTestId('confirm').waitFor()
+      if (label === 'Suspend') await picture(page, 'suspend-tenant')
+      await page.getByTestId('confirm').click()
+      await page.waitForURL(url => url.pathname.endsWith('/show'))
+      await page.getByRole('link', { name: next, exact: true }).waitFor()
+      assert.equal((await world.tenancy.showTenant('globex')).status, status)
+    }
+    assert.deepEqual(problems, [])
+  })
+
   it('says that the session is over, and leads to the log-in', async () => {
     await using visitor = await openPage(browser, world.origin)
     const { page } = visitor

@@ -2,7 +2,7 @@
 import { assert } from 'chai'
 import { query } from '../helpers/postgres.ts'
 import { Client, as } from './client.ts'
-import { emailOf, startWorld, type World } from './world.ts'
+import { Person, emailOf, startWorld, type World } from './world.ts'
 
 const API = '/admin/t/acme/api/resources/Thing/actions/list'
 
@@ -186,7 +186,34 @@ describe('admin: sessions', function () {
     }
   })
 
-  it('ends with its account, and with the tenant', async () => {
+  it('ends with its account, and follows its role', async () => {
+    const { em } = await import('mikro-tenantkit')
+    const person = (email: string) => em().findOneOrFail(Person.tenant, { email }, { filters: { notDeleted: false } })
+    const client = await as(world.origin, 'member', 'acme')
+    const add = () => client.post('/admin/t/acme/api/resources/Thing/actions/new', { json: { code: `r${Date.now()}`, color: 'red' } })
+    assert.equal((await add()).json.notice.type, 'success')
+    const asRole = (role: string) =>
+      world.inTenant('acme', async () => {
+        ;(await person(emailOf('member'))).role = role
+        await em().flush()
+      })
+    await asRole('viewer')
+    assert.equal((await add()).json.notice.message, 'forbiddenError')
+    await asRole('member')
+    await world.inTenant('acme', async () => {
+      await em()
+        .remove(await person(emailOf('member')))
+        .flush()
+    })
+    assert.equal((await client.get(API)).status, 302)
+    assert.equal((await client.logIn(emailOf('member'), 'acme')).status, 401)
+    await world.inTenant('acme', async () => {
+      const { restore } = await import('mikro-tenantkit')
+      await restore(em(), await person(emailOf('member')))
+    })
+  })
+
+  it('ends with its tenant', async () => {
     const client = await as(world.origin, 'admin', 'globex')
     assert.equal((await client.get('/admin/t/globex')).status, 200)
     await world.kit.asSystem(() => world.tenancy.operate('globex', 'suspend'))
