@@ -14,6 +14,7 @@ const GROUPS: Readonly<Record<string, () => Promise<Group>>> = {
   provisioning: async () => (await import('./rows/provisioning.ts')).provisioning,
   'flush-guard': async () => (await import('./rows/flush-guard.ts')).flushGuard,
   directory: async () => (await import('./rows/directory.ts')).directory,
+  audit: async () => (await import('./rows/audit.ts')).audit,
   strict: async () => (await import('./rows/strict.ts')).strict,
 }
 const NAMES = Object.keys(GROUPS)

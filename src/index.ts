@@ -31,6 +31,7 @@ export { handOver, type HandedOver, type HandedOverActor } from './context/hand-
 export type { TenantHandle } from './context/tenant-handle.ts'
 export { AUDIT_FIELDS, DELETED_FILTER, SOFT_DELETE_FILTER, auditProperties, type AuditField } from './audit/audit-fields.ts'
 export type { DeletePolicy } from './audit/policies.ts'
+export type { ActorEntity, ActorLabels, ActorsOptions } from './actors.ts'
 export { restore } from './audit/restoring.ts'
 export { purge } from './audit/purging.ts'
 export { purgeDeleted, type PurgeDeletedOptions, type PurgeReport } from './audit/purge-deleted.ts'

@@ -1,5 +1,6 @@
 /** The options of a tenancy: what the user gives, and what the code uses. */
 import type { EventSubscriber } from '@mikro-orm/postgresql'
+import type { ActorsOptions } from './actors.ts'
 import { classify, type ClassificationOptions, type ClassifiedEntities, type EntityInput } from './classification/classify.ts'
 import type { PoolSettings } from './connections/guarded-connection.ts'
 import type { TenantRef } from './context/context.ts'
@@ -106,6 +107,8 @@ export interface TenancyOptions {
   seed?(tenant: TenantRef): Promise<void>
   /** Makes a tenant's first administrator; runs inside the tenant. It must refuse a user who exists (`ConflictError`). */
   bootstrapAdmin?(input: AdminInput & { readonly tenant: TenantRef }): Promise<void>
+  /** Where `tenancy.resolveActors` finds the labels of stored actors. Default: their keys. */
+  readonly actors?: ActorsOptions
   /** Runs last when the tenancy is closed: stops what `database.url` started. */
   close?(): Promise<void>
 }

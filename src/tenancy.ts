@@ -1,4 +1,5 @@
 /** The composition root: puts directory, strategies, migrations and registry together, and is all that an application holds. */
+import { resolveActors } from './actors.ts'
 import { checkPassword } from './auth/password.ts'
 import { ConnectionRegistry } from './connections/connection-registry.ts'
 import type { GuardedConnection } from './connections/guarded-connection.ts'
@@ -264,6 +265,16 @@ export class Tenancy {
   /** Whether anything is pending, in the control plane or in a tenant that serves. */
   pendingMigrations(): Promise<boolean> {
     return this.#fleet.pending()
+  }
+
+  /**
+   * What people read of stored actors (`global:<id>`, `tenant:<id>`, `system:<job>`), by key: one query for each plane. Local users are those
+   * of the active tenant. Who is unknown keeps the key.
+   *
+   * @example const labels = await tenancy.resolveActors(invoices.flatMap(row => [row.createdBy, row.updatedBy]))
+   */
+  resolveActors(keys: Iterable<string>): Promise<ReadonlyMap<string, string>> {
+    return resolveActors(keys, this.#options.given.actors ?? {}, () => this.#orm.control())
   }
 
   /** Where the migrations of each serving tenant run. @internal For the stock command line. */

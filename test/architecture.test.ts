@@ -76,6 +76,7 @@ const HOUSE: readonly Room[] = [
     room: 'tenancy',
     floor: 10,
     paths: [
+      'src/actors.ts',
       'src/tenancy.ts',
       'src/tenancy-types.ts',
       'src/operations.ts',

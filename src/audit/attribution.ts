@@ -63,18 +63,37 @@ export function attributeLate(row: Row, kind: 'create' | 'update', transaction: 
 
 /** Takes the audit fields out of a row. */
 export function withoutAuditFields(row: Row): void {
-  for (const field of AUDIT_FIELDS) delete row[field]
-  delete row[DELETED_WITH]
+  for (const field of AUDIT_FIELDS) remove(row, field)
+  remove(row, DELETED_WITH)
 }
 
 function apply(row: Row, kind: Kind, { at, by }: Stamp): void {
-  withoutAuditFields(row)
-  if (kind === 'none') return
+  if (kind === 'create') {
+    row['createdAt'] = at
+    row['createdBy'] = by
+  } else {
+    remove(row, 'createdAt')
+    remove(row, 'createdBy')
+  }
+  if (kind === 'none') {
+    withoutAuditFields(row)
+    return
+  }
   row['updatedAt'] = at
   row['updatedBy'] = by
-  if (kind === 'create') Object.assign(row, { createdAt: at, createdBy: by })
-  else if (kind === 'delete') Object.assign(row, { deletedAt: at, deletedBy: by })
-  else if (kind === 'restore') Object.assign(row, { deletedAt: null, deletedBy: null })
+  if (kind === 'delete' || kind === 'restore') {
+    row['deletedAt'] = kind === 'delete' ? at : null
+    row['deletedBy'] = kind === 'delete' ? by : null
+  } else {
+    remove(row, 'deletedAt')
+    remove(row, 'deletedBy')
+  }
+  remove(row, DELETED_WITH)
+}
+
+/** An object that a property was deleted from is slow from then on: only what is there is deleted. */
+function remove(row: Row, field: string): void {
+  if (field in row) delete row[field]
 }
 
 /** An update of audit fields alone would do nothing, and whoever wrote it meant something else. */

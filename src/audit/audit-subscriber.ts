@@ -32,6 +32,8 @@ interface Deletions {
   readonly stamp: Stamp
 }
 
+const AUDIT: ReadonlySet<string> = new Set([...AUDIT_FIELDS, DELETED_WITH])
+
 const lifeChanges = new WeakMap<object, 'delete' | 'restore'>()
 
 /**
@@ -114,23 +116,27 @@ function attributeChange(changeSet: ChangeSet<object>, leaf: ChangeSet<object>, 
   const entity = changeSet.entity as Row
   const original = (leaf.originalEntity ?? {}) as Row
   const change = lifeChanges.get(entity)
-  lifeChanges.delete(entity)
+  if (change !== undefined) lifeChanges.delete(entity)
   switch (changeSet.type) {
     case ChangeSetType.CREATE:
       attribute(changeSet.payload as Row, 'create', stamp)
-      Object.assign(entity, { createdAt: stamp.at, createdBy: stamp.by, updatedAt: stamp.at, updatedBy: stamp.by })
+      entity['createdAt'] = stamp.at
+      entity['createdBy'] = stamp.by
+      entity['updatedAt'] = stamp.at
+      entity['updatedBy'] = stamp.by
       if (entity['deletedAt'] != null || entity['deletedBy'] != null) Object.assign(entity, { deletedAt: null, deletedBy: null })
       return false
     case ChangeSetType.UPDATE:
     case ChangeSetType.UPDATE_EARLY: {
-      for (const field of AUDIT_FIELDS) if (field in changeSet.payload) revert(entity, field, original[field])
-      const isForgery =
-        leaf === changeSet &&
-        Object.keys(changeSet.payload).every(key => (AUDIT_FIELDS as readonly string[]).includes(key) || key === DELETED_WITH)
+      let isForgery = leaf === changeSet
+      for (const field in changeSet.payload)
+        if (AUDIT.has(field)) revert(entity, field, original[field])
+        else isForgery = false
       const kind = change ?? (isForgery ? 'none' : 'update')
       attribute(changeSet.payload as Row, kind, stamp)
       if (kind === 'none') return false
-      Object.assign(entity, { updatedAt: stamp.at, updatedBy: stamp.by })
+      entity['updatedAt'] = stamp.at
+      entity['updatedBy'] = stamp.by
       if (kind !== 'update')
         Object.assign(entity, kind === 'delete' ? { deletedAt: stamp.at, deletedBy: stamp.by } : { deletedAt: null, deletedBy: null })
       return false

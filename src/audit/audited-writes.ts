@@ -2,7 +2,7 @@
  * The writes of a driver, attributed: every way of MikroORM from rows to SQL that is no query builder of the application's own leads through
  * these. A flush attributed its rows already; all others are attributed here, and pass through `bulkWrite`.
  */
-import type { EntityMetadata } from '@mikro-orm/postgresql'
+import { isRaw, type EntityMetadata } from '@mikro-orm/postgresql'
 import type { BuilderOptions, DriverInternals, DriverOptions, QueryResult } from '../connections/internals.ts'
 import { attributeLate, isAttributed, isDeleting, isVoid, stampNow, type Row } from './attribution.ts'
 import { DELETED_WITH, inheritsAudit, isAudited } from './audit-fields.ts'
@@ -17,7 +17,7 @@ type Transform = (sql: string, params: unknown[]) => string
 /** What a driver writes by: the methods of its base class. */
 export interface BaseWrites {
   insert(row: Row, options: Options): Promise<unknown>
-  insertMany(rows: readonly Row[], options: Options): Promise<unknown>
+  insertMany(rows: readonly Row[], options: Options, transform?: (sql: string) => string): Promise<unknown>
   update(where: unknown, row: Row, options: Options): Promise<unknown>
   updateMany(where: readonly unknown[], rows: readonly Row[], options: Options, transform?: Transform): Promise<unknown>
   delete(where: unknown, options: Options): Promise<unknown>
@@ -54,8 +54,9 @@ export async function insertRows(
   if (!carriesAudit(meta)) return base.insertMany(rows, options)
   const isBulk = !rows.every(isAttributed)
   for (const row of rows) attributeLate(row, 'create', options.ctx)
+  const { rows: others, text } = insertedConstants(driver, meta!, rows)
   return recorded(isBulk, { driver, meta: meta!, action: 'create', transaction: options.ctx }, ctx =>
-    base.insertMany(rows, { ...options, ctx }),
+    base.insertMany(others, { ...options, ctx }, text),
   )
 }
 
@@ -169,6 +170,48 @@ function indexesOf(rows: readonly Row[], wanted: (row: Row) => boolean): number[
   return rows.flatMap((row, index) => (wanted(row) ? [index] : []))
 }
 
+const CREATED = ['createdAt', 'createdBy', 'updatedAt', 'updatedBy']
+
+/** The same for rows that are inserted: written once, as text behind each row's own values. */
+function insertedConstants(
+  driver: DriverInternals,
+  meta: EntityMetadata,
+  rows: readonly Row[],
+): { readonly rows: readonly Row[]; readonly text?: (sql: string) => string } {
+  const first = rows[0]
+  if (rows.length < 2 || first === undefined || rows.some(row => !isPlainRow(meta, row) || CREATED.some(name => row[name] !== first[name])))
+    return { rows }
+  const platform = driver.getPlatform()
+  const values = CREATED.map(name => platform.quoteValue(first[name])).join(', ')
+  // A question mark would be taken for a parameter.
+  if (values.includes('?')) return { rows }
+  const columns = CREATED.map(name => platform.quoteIdentifier(meta.properties[name]!.fieldNames[0]!)).join(', ')
+  const text = (sql: string): string => {
+    const begin = sql.indexOf(') values (')
+    const end = sql.lastIndexOf(')') === sql.length - 1 ? sql.length - 1 : sql.lastIndexOf(') returning ')
+    const own = sql.slice(begin + ') values ('.length, end)
+    return `${sql.slice(0, begin)}, ${columns}) values (${own.replaceAll('), (', `, ${values}), (`)}, ${values}${sql.slice(end)}`
+  }
+  return { rows: rows.map(row => without(row, CREATED)), text }
+}
+
+/** Whether each value of a row is one parameter, and nothing of SQL stands around it. */
+function isPlainRow(meta: EntityMetadata, row: Row): boolean {
+  let count = 0
+  for (const name in row) {
+    const type = meta.properties[name]?.customType as object | undefined
+    if (isRaw(row[name]) || (type !== undefined && 'convertToDatabaseValueSQL' in type)) return false
+    count++
+  }
+  return count > CREATED.length
+}
+
+function without(row: Row, properties: readonly string[]): Row {
+  const rest: Row = {}
+  for (const property in row) if (!properties.includes(property)) rest[property] = row[property]
+  return rest
+}
+
 function hasVersion(meta: EntityMetadata, where: unknown): boolean {
   const version = meta.versionProperty as string | undefined
   return version !== undefined && typeof where === 'object' && where !== null && version in where
@@ -196,7 +239,7 @@ function constantsOf(
   const set = properties.map(property => `${quote(property)} = ?`).join(', ')
   const values = properties.map(property => first[property])
   const begins = `update ${driver.getTableName(meta, options)} set `
-  const others = rows.map(row => Object.fromEntries(Object.entries(row).filter(([property]) => !properties.includes(property))))
+  const others = rows.map(row => without(row, properties))
   const hasOthers = others.some(row => Object.keys(row).length > 0)
   const text: Transform = (sql, params) => {
     params.unshift(...values)

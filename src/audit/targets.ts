@@ -1,10 +1,10 @@
 /** What `restore` and `purge` are pointed at: a loaded row, or the deleted rows that a condition names. */
-import { LockMode, Utils, helper, type EntityManager, type EntityMetadata, type EntityName, type FilterQuery } from '@mikro-orm/postgresql'
+import { Utils, helper, type EntityManager, type EntityMetadata, type EntityName, type FilterQuery } from '@mikro-orm/postgresql'
 import type { DriverInternals } from '../connections/internals.ts'
 import { ValidationFailedError } from '../errors.ts'
 import { attribute, stampNow, type Row } from './attribution.ts'
 import { isAudited } from './audit-fields.ts'
-import type { Key } from './rows.ts'
+import { Rows, isIn, type Key } from './rows.ts'
 
 /** Rows to restore or to purge. */
 export interface Target {
@@ -45,10 +45,16 @@ export async function lockDeleted({ driver, meta, where }: Target, transaction: 
   builder.select([key])
   builder.where(where)
   builder.andWhere({ deletedAt: { $ne: null } })
-  builder.orderBy({ [key]: 'asc' })
-  builder.setLockMode(LockMode.PESSIMISTIC_WRITE)
   const found = (await builder.execute('all')) as unknown as Row[]
-  return found.map(row => row[key] as Key)
+  const keys = [...new Set(found.map(row => row[key] as Key))]
+  if (keys.length === 0) return []
+  // Not in the same query: its condition may join other tables, whose rows cannot all be locked.
+  const rows = new Rows(driver)
+  const among = isIn(rows.key(meta), keys)
+  const sql = `select ${rows.key(meta)} as id from ${rows.table(meta)} where ${among.sql} and ${rows.column(meta, 'deletedAt')} is not null
+    order by ${rows.key(meta)} for update`
+  const locked = (await driver.execute(sql, among.params, 'all', transaction)) as { id: Key }[]
+  return locked.map(({ id }) => id)
 }
 
 /** Asked of a builder, which knows what this EntityManager may write. @throws FORBIDDEN, CROSS_TENANT_ENTITY, NO_ACTOR */

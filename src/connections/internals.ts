@@ -93,9 +93,6 @@ export interface QueryBuilderInternals {
   from(...args: unknown[]): unknown
   select(...args: unknown[]): unknown
   where(condition: object): unknown
-  orderBy(order: object): unknown
-  limit(rows: number): unknown
-  setLockMode(mode: unknown): unknown
   returning(fields: readonly string[]): unknown
   insert(...args: unknown[]): unknown
   insertFrom(...args: unknown[]): unknown
@@ -144,7 +141,7 @@ export interface DriverInternals {
   readonly metadata: { find(entityName: unknown): EntityMetadata | undefined; get(entityName: unknown): EntityMetadata }
   readonly connection: ConnectionInternals
   getMetadata(): unknown
-  getPlatform(): { quoteIdentifier(name: string): string }
+  getPlatform(): { quoteIdentifier(name: string): string; quoteValue(value: unknown): string }
   getConnection(type?: 'read' | 'write'): ConnectionInternals
   getTableName(meta: EntityMetadata, options: SchemaOptions): string
   renderPartialIndexWhere(entityName: unknown, where: unknown): string

@@ -219,7 +219,7 @@ export class TenantDriver extends BaseDriver {
   private baseWrites(entity: unknown): BaseWrites {
     return {
       insert: (row, options) => super.nativeInsert(entity, row, options),
-      insertMany: (rows, options) => super.nativeInsertMany(entity, rows, options),
+      insertMany: (rows, options, transform) => super.nativeInsertMany(entity, rows, options, transform),
       update: (where, row, options) => super.nativeUpdate(entity, where, row, options),
       updateMany: (where, rows, options, transform) => super.nativeUpdateMany(entity, where, rows, options, transform),
       delete: (where, options) => super.nativeDelete(entity, where, options),

@@ -2,11 +2,12 @@
 import { assert } from 'chai'
 import fc from 'fast-check'
 import { p } from '@mikro-orm/postgresql'
-import { em, tenantEntity } from 'mikro-tenantkit'
+import { Tenant, controlEm, em, tenantEntity } from 'mikro-tenantkit'
 import { accountsOf, createAdminPanel } from 'mikro-tenantkit/admin'
-import { testTenancy } from '../helpers/tenancy.ts'
+import { MikroResource } from '../../admin/adapter/resource.ts'
+import { operator, testTenancy, twoTenants } from '../helpers/tenancy.ts'
 import { as, type Client } from './client.ts'
-import { Person, Thing, entities, startWorld, type World } from './world.ts'
+import { Country, Person, Thing, entities, startWorld, type World } from './world.ts'
 
 describe('admin: adapter', function () {
   this.timeout(60_000)
@@ -246,6 +247,67 @@ describe('admin: adapter', function () {
         assert.isNull((await row(other)).note)
       })
     })
+})
+
+describe('admin: the way to the data', function () {
+  this.timeout(60_000)
+
+  it('is the context of the request alone, which refuses what does not belong to it', async () => {
+    await using kit = await testTenancy({ entities })
+    await twoTenants(kit)
+    const { tenancy } = kit
+    const metadata = await kit.asSystem(async () => controlEm().getMetadata())
+    const resource = (entity: object) => new MikroResource(metadata.get(entity as never))
+    const [thing, country, tenant] = [resource(Thing), resource(Country), resource(Tenant)]
+    const codeOf = (work: () => unknown): string => {
+      try {
+        work()
+        return 'let through'
+      } catch (error) {
+        return (error as { code: string }).code
+      }
+    }
+    for (const each of [thing, country])
+      assert.equal(
+        codeOf(() => each.manager('read')),
+        'NO_TENANT_CONTEXT',
+      )
+    await kit.asSystem(async () => {
+      assert.equal(
+        codeOf(() => thing.manager('read')),
+        'NO_TENANT_CONTEXT',
+      )
+      for (const each of [country, tenant])
+        assert.equal(
+          codeOf(() => each.manager('write')),
+          'let through',
+        )
+    })
+    for (const slug of ['acme', 'globex'])
+      await tenancy.run(
+        slug,
+        async () => {
+          assert.equal(
+            codeOf(() => thing.manager('write')),
+            'let through',
+          )
+          assert.equal(
+            codeOf(() => country.manager('read')),
+            'let through',
+          )
+          assert.equal(
+            codeOf(() => country.manager('write')),
+            'FORBIDDEN',
+          )
+          for (const access of ['read', 'write'] as const)
+            assert.equal(
+              codeOf(() => tenant.manager(access)),
+              'FORBIDDEN',
+            )
+        },
+        { actor: operator },
+      )
+  })
 })
 
 describe('admin: entities that cannot be shown', function () {

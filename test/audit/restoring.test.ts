@@ -121,6 +121,14 @@ function livesIn(place: Place): void {
     assert.deepInclude((await stored('customer', customer))!, { deleted_by: null, updated_by: 'tenant:bob' })
   })
 
+  it('restores what a condition over a relation names', async () => {
+    const { order, lines } = await family()
+    await remove(Line, lines[0]!)
+    const [row] = await place.sql<{ number: string }>('select number from %s.orders where id = $1', [order])
+    await place.as(bob, async manager => assert.equal(await restore(manager, Line, { order: { number: row!.number } }), 1))
+    await isLive('line', lines[0]!)
+  })
+
   it('does not restore a row whose parent is deleted', async () => {
     const { customer, order, product, lines } = await family()
     await remove(Customer, customer)

@@ -1,4 +1,4 @@
-import { Collection, EntityManager, PostgreSqlConnection, PostgreSqlPlatform } from '@mikro-orm/postgresql'
+import { Collection, EntityManager, PostgreSqlConnection, PostgreSqlPlatform, UnitOfWork } from '@mikro-orm/postgresql'
 import { AbstractSqlDriver, QueryBuilder } from '@mikro-orm/sql'
 import { assert } from 'chai'
 import manifest from '@mikro-orm/sql/package.json' with { type: 'json' }
@@ -9,8 +9,23 @@ const CONNECTION = [
 const DRIVER = [
   'getMetadata', 'getPlatform', 'getConnection', 'getSchemaName', 'createEntityManager', 'createQueryBuilder', 'joinedProps', 'find', 'findOne', 'count',
   'stream', 'execute', 'nativeInsert', 'nativeInsertMany', 'nativeUpdate', 'nativeUpdateMany', 'nativeDelete', 'nativeClone', 'close',
+  'getTableName', 'renderPartialIndexWhere', 'applyUnionWhere',
 ] // prettier-ignore
-const BUILDER = ['toQuery', 'withSchema', 'clone', 'from', 'insert', 'update', 'delete', 'truncate']
+const BUILDER = [
+  'toQuery',
+  'withSchema',
+  'clone',
+  'from',
+  'insert',
+  'update',
+  'delete',
+  'truncate',
+  'insertFrom',
+  'onConflict',
+  'merge',
+  'returning',
+  'execute',
+]
 
 /** A member of a class or of what it extends; getters are not called. */
 function has(type: { prototype: object }, member: string): boolean {
@@ -26,6 +41,7 @@ describe('the members of MikroORM that the connections and drivers override', ()
     ['QueryBuilder', QueryBuilder, [...BUILDER, 'mainAlias', 'type', 'state']],
     ['EntityManager', EntityManager, ['schema', 'getDriver', 'getContext', 'fork']],
     ['PostgreSqlPlatform', PostgreSqlPlatform, ['getDefaultSchemaName', 'getExceptionConverter']],
+    ['UnitOfWork', UnitOfWork, ['persistToDatabase', 'getIdentityMap', 'unsetIdentity', 'getRemoveStack']],
     ['Collection', Collection, ['matching', 'getItems', 'loadItems']],
   ]
   for (const [name, type, members] of expected) {

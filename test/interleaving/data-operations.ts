@@ -142,8 +142,8 @@ export async function native(turn: Turn): Promise<void> {
   field.keep(place, { tag: 3 })
   await pause()
   const changed = await manager.nativeUpdate(Tag, { id: tags[0]!.id }, { label: `${place.slug}:native ${next()}` })
+  // The row stays, deleted.
   const deleted = await manager.nativeDelete(Tag, { id: tags[1]!.id })
-  field.keep(place, { tag: -1 })
   field.check(changed === 1 && deleted === 1, `${place.slug} changed ${changed} and deleted ${deleted} of its own rows`)
   await manager.upsert(Tag, { ...tags[2]!, label: `${place.slug}:upserted` })
 }
