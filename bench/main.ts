@@ -13,9 +13,12 @@ const GROUPS: Readonly<Record<string, () => Promise<Group>>> = {
   'many-databases': async () => (await import('./rows/many-databases.ts')).manyDatabases,
   provisioning: async () => (await import('./rows/provisioning.ts')).provisioning,
   'flush-guard': async () => (await import('./rows/flush-guard.ts')).flushGuard,
+  history: async () => (await import('./rows/history.ts')).history,
   directory: async () => (await import('./rows/directory.ts')).directory,
   audit: async () => (await import('./rows/audit.ts')).audit,
   strict: async () => (await import('./rows/strict.ts')).strict,
+  // Last: it changes the tables of the tenants that all groups share.
+  fleet: async () => (await import('./rows/fleet.ts')).fleet,
 }
 const NAMES = Object.keys(GROUPS)
 const RESULTS = join(import.meta.dirname, 'results')

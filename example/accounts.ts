@@ -11,6 +11,12 @@ export interface Credentials {
   readonly tenant?: string | undefined
 }
 
+/** Where a log-in comes from, for the history. */
+export interface Origin {
+  readonly ip: string
+  readonly requestId?: string | undefined
+}
+
 interface Account {
   readonly id: string
   readonly passwordHash: string
@@ -19,13 +25,24 @@ interface Account {
 
 /**
  * A token for good credentials. Whatever is wrong (email, password, an unknown or suspended tenant), the answer and the work are the same.
+ * The control plane's history is told of both; of a failure only what is known, and nothing that was typed.
  *
  * @throws UNAUTHENTICATED
  */
-export async function logIn(tenancy: Tenancy, tokens: Tokens, { email, password, tenant }: Credentials): Promise<string> {
+export async function logIn(tenancy: Tenancy, tokens: Tokens, given: Credentials, { ip, requestId }: Origin): Promise<string> {
+  const { email, password, tenant } = given
   const address = email.trim().toLowerCase()
   const account = tenant === undefined ? await operatorAccount(tenancy, address) : await tenantAccount(tenancy, tenant, address)
   const isGood = await verifyPassword(password, account?.passwordHash)
+  const plane = tenant === undefined ? 'global' : 'tenant'
+  await tenancy.history.record({
+    action: isGood && account !== undefined ? 'login.succeeded' : 'login.failed',
+    entity: 'User',
+    entityId: account?.id,
+    details: { plane, tenant: account?.tenant?.slug ?? null, ip },
+    actor: isGood && account !== undefined ? { plane, id: account.id } : { plane: 'system', id: 'log-in' },
+    requestId,
+  })
   if (!isGood || account === undefined) throw new UnauthenticatedError('The email, the password or the tenant is wrong.')
   const { id: sub, tenant: of } = account
   return tokens.sign(of === undefined ? { sub, plane: 'global' } : { sub, plane: 'tenant', tenant_id: of.id, tenant_slug: of.slug })

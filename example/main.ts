@@ -14,11 +14,14 @@ import { seedDemo, seedOperator } from './seed.ts'
 
 /** How long requests under way may take when the process stops. */
 const DRAIN_MS = 10_000
+/** How often the history is sealed. */
+const SEAL_MS = 60_000
 
 const log = pino({ base: null, redact: ['req.headers.authorization', 'password', 'token'] })
 const stopping = new AbortController()
 let server: Server | undefined
 let tenancy: Tenancy | undefined
+let sealing: NodeJS.Timeout | undefined
 let isReady = false
 
 async function start(): Promise<void> {
@@ -39,6 +42,17 @@ async function start(): Promise<void> {
   })
   process.stdout.write(`${announcement(config, originOf(listening, config)).join('\n')}\n`)
   isReady = true
+  sealing = setInterval(() => void seal(), SEAL_MS)
+}
+
+async function seal(): Promise<void> {
+  if (tenancy === undefined || stopping.signal.aborted) return
+  try {
+    for (const { plane, error } of await tenancy.history.seal())
+      if (error !== undefined) log.error({ plane, error }, 'a history was not sealed')
+  } catch (error) {
+    log.error({ error: error instanceof Error ? error.message : String(error) }, 'no history was sealed')
+  }
 }
 
 /** The schema and the first rows. In production only `tenantkit migrate` migrates. */
@@ -48,7 +62,7 @@ async function prepare(running: Tenancy, config: Configuration): Promise<void> {
       throw new ConfigurationError(['The database has an old schema.'], 'Run `npx tenantkit migrate`, then start again.')
     return seedOperator(running, config)
   }
-  const { tenants } = await running.migrate({ scope: 'all' })
+  const { tenants } = await running.runAsSystem('start', () => running.migrate({ scope: 'all' }))
   for (const { tenant, status, error } of tenants) if (status === 'failed') log.error({ tenant, error }, 'a tenant was not migrated')
   await seedOperator(running, config)
   if (config.demoPassword !== undefined) await seedDemo(running, config.demoPassword).catch(withReason)
@@ -77,6 +91,7 @@ function cannotListen(error: NodeJS.ErrnoException, { host, port }: Configuratio
 
 /** Ends what is under way, then everything else. */
 async function stop(): Promise<void> {
+  clearInterval(sealing)
   if (server !== undefined) await drained(server)
   await tenancy?.close()
   await releaseDatabase()

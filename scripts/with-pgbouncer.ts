@@ -16,8 +16,9 @@ import { Client, escapeIdentifier, escapeLiteral } from 'pg'
 import { removeEmbedded, startEmbedded } from '../src/embedded/index.ts'
 
 const DEFAULT_TESTS = [
-  'test/isolation.test.ts',
-  'test/strategies/{shared,pinned-query-builder}.test.ts',
+  'test/{isolation,interleaving}.test.ts',
+  'test/no-way-round/special-ways.test.ts',
+  'test/strategies/{shared,pinned-query-builder,strict,held-connections}.test.ts',
   'test/connections/{database-tenants,pgbouncer}.test.ts',
 ]
 const POOL_SIZES = [5, 1]

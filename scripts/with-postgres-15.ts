@@ -14,7 +14,9 @@ const DEFAULT_TESTS = [
   'test/{isolation,interleaving}.test.ts',
   'test/{strategies,no-way-round,parity,provisioning}/**/*.test.ts',
   'test/connections/{database-tenants,listener,pool-life,search-path}.test.ts',
-  'test/migrations/{runner,migration,create-file,difference,prepared-script}.test.ts',
+  'test/migrations/{runner,migration,create-file,difference,prepared-script,fingerprint}.test.ts',
+  'test/diagnosis/*.test.ts',
+  'test/audit/history*.test.ts',
 ]
 const SETTINGS = {
   fsync: 'off',

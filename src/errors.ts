@@ -42,6 +42,24 @@ export class NoActorError extends TenancyError {
   }
 }
 
+/** The history was written by something else than the framework. Nothing was written. */
+export class HistoryAppendOnlyError extends TenancyError {
+  readonly code = 'HISTORY_APPEND_ONLY'
+  readonly status = 500
+  constructor(what = 'Events of the history are written by the framework alone, and never changed or removed by an application.') {
+    super(what, { hint: 'Record an event of your own with tenancy.history.record(event); old ones go with tenancy.history.purge(…).' })
+  }
+}
+
+/** The history of a plane cannot be sealed: what says where its chain ends is gone. */
+export class HistoryBrokenError extends TenancyError {
+  readonly code = 'HISTORY_BROKEN'
+  readonly status = 500
+  constructor(message: string) {
+    super(message, { hint: 'tenancy.history.verify() says which plane it is. Somebody changed the tables of the history by SQL.' })
+  }
+}
+
 /** An entity, a schema or a connection of one tenant was used in another, or a shared entity was written from a tenant. */
 export class CrossTenantEntityError extends TenancyError {
   readonly code = 'CROSS_TENANT_ENTITY'

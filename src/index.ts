@@ -13,8 +13,14 @@ export {
   type UrlSource,
 } from './options.ts'
 export { mikroOrmConfigs, type OrmConfigFactory } from './mikro-orm-configs.ts'
-export type { CheckFinding } from './check.ts'
-export type { MigrateOptions, MigrateOutcome, MigrateReport } from './fleet.ts'
+export type { CheckFinding } from './diagnosis/finding.ts'
+export type { DriftOptions, DriftReport, TenantDrift } from './diagnosis/drift.ts'
+export type { ObjectDifference } from './migrations/fingerprint.ts'
+export type { Fleet } from './fleet.ts'
+export type { DownOptions, MigrateOptions, MigrateOutcome, MigrateProgress, MigrateReport } from './fleet/migrate-options.ts'
+export type { MigrationPlan, PlanOptions, PlannedGroup, PlannedMigration } from './fleet/plan.ts'
+export type { RunSummary } from './fleet/run-store.ts'
+export type { FailedTenant, FleetStatus, VersionCount } from './fleet/status.ts'
 export {
   bindContext,
   controlEm,
@@ -36,14 +42,38 @@ export { restore } from './audit/restoring.ts'
 export { purge } from './audit/purging.ts'
 export { purgeDeleted, type PurgeDeletedOptions, type PurgeReport } from './audit/purge-deleted.ts'
 export { onlyDeleted, withDeleted, type WithView } from './audit/views.ts'
-export { bothEntity, sharedEntity, tenantEntity, type BothEntity, type ScopedEntity } from './classification/entities.ts'
+export {
+  bothEntity,
+  sharedEntity,
+  tenantEntity,
+  type BothEntity,
+  type HistoryOptions,
+  type ScopedEntity,
+} from './classification/entities.ts'
 export { scopeOf, sharedHalfOf, type ClassificationOptions, type EntityInput } from './classification/classify.ts'
 export type { Plane, Scope } from './classification/scope.ts'
 export { VISIBILITY_FILTER } from './classification/visibility.ts'
 export { tenantSql, type TenantSql, type TenantSqlEntity, type TenantSqlScalar, type TenantSqlValue } from './strategies/tenant-sql.ts'
 export { newId } from './ids.ts'
+export { AuditEvent, type EventChanges } from './history/audit-event.ts'
+export type { Seal } from './history/chain.ts'
+export type { EventJson, EventPage, EventQuery } from './history/list.ts'
+export type { ChainVerification, HistoryBreak } from './history/verify.ts'
+export {
+  CONTROL_PLANE,
+  type HistoryPurgeOptions,
+  type HistoryQuery,
+  type HistoryScope,
+  type HistoryVerifyOptions,
+  type NewEvent,
+  type PlaneOutcome,
+  type PlanePurged,
+  type PlaneSealed,
+  type TenancyHistory,
+} from './tenancy-history.ts'
 export { SharedMigration, TenantMigration } from './migrations/migration.ts'
 export { Tenant, TenantInvitation, TenantSetting, type TenantStatus } from './tenants/entities.ts'
+export { MigrationRun, MigrationRunTenant, type RunPlan, type RunStatus, type RunTenantStatus } from './tenants/migration-runs.ts'
 export type { TenantRecord } from './tenants/directory.ts'
 export type { TenantInput } from './tenants/input.ts'
 export type { TenantJson } from './tenants/tenant-json.ts'
@@ -94,6 +124,8 @@ export {
   CrossDatabaseQueryError,
   CrossTenantEntityError,
   ForbiddenError,
+  HistoryAppendOnlyError,
+  HistoryBrokenError,
   InternalError,
   NoActorError,
   NoTenantContextError,
@@ -113,4 +145,11 @@ export {
   UnsupportedMediaTypeError,
   ValidationFailedError,
 } from './errors.ts'
-export { MigrationBusyError, MigrationFailedError, MigrationRunFailedError, SchemaNotFoundError } from './migrations/errors.ts'
+export {
+  DestructiveMigrationError,
+  MigrationBusyError,
+  MigrationFailedError,
+  MigrationInterruptedError,
+  MigrationRunFailedError,
+  SchemaNotFoundError,
+} from './migrations/errors.ts'

@@ -30,7 +30,7 @@ export class Operations {
         return { failures: await this.#notifyMigrated(row, applied), result: { applied } }
       }
       case 'migrate': {
-        const { row, applied } = await this.#registry.migrate(slug)
+        const { row, names: applied } = await this.#registry.migrate(slug)
         return { failures: await this.#notifyMigrated(row, applied), result: { applied } }
       }
       case 'bootstrap_admin':

@@ -7,6 +7,7 @@ import type { TenantRef } from './context/context.ts'
 import { parseKeyRing, type KeyRing } from './crypto/key-ring.ts'
 import { ConfigurationError } from './errors.ts'
 import { DEFAULT_PREFIX, parsePrefix } from './naming.ts'
+import { AuditEvent } from './history/audit-event.ts'
 import { REGISTRY_ENTITIES } from './tenants/entities.ts'
 
 /** Optional async methods that run after something happened to a tenant, in list order. An error is thrown to whoever asked for the operation. */
@@ -156,7 +157,7 @@ export function defineTenancy(options: TenancyOptions): TenancyOptions {
 
 /** The entities with their scopes, the registry's included. @throws CONFIGURATION_INVALID */
 export function classifyOptions(options: TenancyOptions): ClassifiedEntities {
-  return classify([...REGISTRY_ENTITIES, ...options.entities], options.classification)
+  return classify([...REGISTRY_ENTITIES, AuditEvent, ...options.entities], options.classification)
 }
 
 /** @throws CONFIGURATION_INVALID, VALIDATION_FAILED */

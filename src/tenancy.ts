@@ -1,30 +1,24 @@
 /** The composition root: puts directory, strategies, migrations and registry together, and is all that an application holds. */
 import { resolveActors } from './actors.ts'
-import { checkPassword } from './auth/password.ts'
-import { ConnectionRegistry } from './connections/connection-registry.ts'
-import type { GuardedConnection } from './connections/guarded-connection.ts'
-import type { Actor } from './context/context.ts'
+import type { Actor, TenantRef } from './context/context.ts'
 import { parseHandedOver } from './context/hand-over.ts'
 import { tenantHandle, type TenantHandle } from './context/tenant-handle.ts'
 import { TenantNotFoundError, ValidationFailedError } from './errors.ts'
-import { checkTenancy, type CheckFinding } from './check.ts'
-import { FleetMigration, type MigrateOptions, type MigrateReport } from './fleet.ts'
+import type { DriftOptions, DriftReport } from './diagnosis/drift.ts'
+import type { CheckFinding } from './diagnosis/finding.ts'
+import type { Fleet } from './fleet.ts'
+import type { MigrateOptions, MigrateReport } from './fleet/migrate-options.ts'
 import { newId } from './ids.ts'
-import { Migrations } from './migrations/migrations.ts'
+import type { CreateFileOptions } from './migrations/migrations.ts'
 import type { MigrationTarget } from './migrations/runner.ts'
 import { isSlug, parseSlug } from './naming.ts'
-import { Operations, operationOf } from './operations.ts'
+import { operationOf } from './operations.ts'
+import { composeParts, type Parts } from './parts.ts'
 import { resolveOptions, type ResolvedOptions, type TenancyOptions } from './options.ts'
-import { TenantRegistry } from './provisioning/tenant-registry.ts'
-import { Runs } from './runs.ts'
-import { DatabaseStrategy } from './strategies/database-strategy.ts'
-import type { IsolationStrategy } from './strategies/isolation-strategy.ts'
 import { RuntimeOrm } from './strategies/runtime-orm.ts'
-import { SchemaStrategy } from './strategies/schema-strategy.ts'
-import { TenantRoles } from './strategies/tenant-roles.ts'
 import type { OperationOptions, OperationReport, ProvisionInput, RunOptions, TenancyStatistics } from './tenancy-types.ts'
-import { TenantDirectory, type TenantRecord } from './tenants/directory.ts'
-import { REGISTRY_ENTITIES } from './tenants/entities.ts'
+import type { TenancyHistory } from './tenancy-history.ts'
+import type { TenantRecord } from './tenants/directory.ts'
 import type { TenantChange } from './tenants/input.ts'
 import { assertServing } from './tenants/life.ts'
 import { listTenants, type TenantPage, type TenantQuery } from './tenants/list.ts'
@@ -49,76 +43,18 @@ export async function createTenancy(options: TenancyOptions): Promise<Tenancy> {
 export class Tenancy {
   readonly #options: ResolvedOptions
   readonly #orm: RuntimeOrm
-  readonly #connections: ConnectionRegistry<GuardedConnection>
-  readonly #strategies: Readonly<Record<'schema' | 'database', IsolationStrategy>>
-  readonly #migrations: Migrations
-  readonly #directory: TenantDirectory
-  readonly #registry: TenantRegistry
-  readonly #operations: Operations
-  readonly #fleet: FleetMigration
-  readonly #roles: TenantRoles | undefined
-  readonly #runs: Runs
+  readonly #parts: Parts
 
   /** @internal Use {@link createTenancy}. */
   constructor(options: ResolvedOptions, orm: RuntimeOrm) {
     this.#options = options
     this.#orm = orm
-    this.#connections = new ConnectionRegistry({ max: options.pool.maxTenants, room: orm.databaseRoom })
-    this.#migrations = new Migrations({
-      entities: options.entities,
-      frameworkEntities: [...REGISTRY_ENTITIES],
-      directUrl: options.directUrl,
-      path: options.given.migrations.path,
-      metadata: () => orm.metadata(),
-    })
-    this.#directory = new TenantDirectory({
-      ...options.directory,
-      control: () => orm.control(),
-      directUrl: options.directUrl,
-      // Who cannot ask the control plane now asks it at the next change, or at the next reconnection.
-      changed: slug => void this.#runs?.abortPurged(slug).catch(() => undefined),
-    })
-    const { directUrl, provisioningUrl, prefix } = options
-    this.#roles = options.strict ? new TenantRoles({ orm, prefix, directUrl, provisioningUrl }) : undefined
-    this.#strategies = {
-      schema: new SchemaStrategy({ orm, directUrl, provisioningUrl, roles: this.#roles }),
-      database: new DatabaseStrategy({
-        orm,
-        keyRing: options.keyRing,
-        connections: this.#connections,
-        pool: options.tenantPool,
-        provisioningUrl: options.provisioningUrl,
-        controlUrl: options.directUrl,
-        runtimeUrl: options.url,
-        pooled: options.pooled,
-        prefix: options.prefix,
-      }),
-    }
-    this.#runs = new Runs({ orm, strategies: this.#strategies, pooled: options.pooled, find: slug => this.#directory.find(slug) })
-    const { given } = options
-    this.#registry = new TenantRegistry({
-      control: () => orm.control(),
-      directory: this.#directory,
-      strategies: this.#strategies,
-      migrations: this.#migrations,
-      keyRing: options.keyRing,
-      prefix: options.prefix,
-      directUrl: options.directUrl,
-      tenantServerUrl: options.url,
-      inside: (record, actor, work) => this.#runs.run(record, work, { actor }),
-      seed: given.seed && (async tenant => given.seed?.(tenant)),
-      checkPassword,
-      bootstrapAdmin: given.bootstrapAdmin && (async input => given.bootstrapAdmin?.(input)),
-    })
-    this.#operations = new Operations(this.#registry, options.hooks)
-    this.#fleet = new FleetMigration({
-      control: () => orm.control(),
-      migrations: this.#migrations,
-      registry: this.#registry,
-      prefix: options.prefix,
-      pooledUrl: options.pooled ? options.url : undefined,
-      roles: this.#roles,
-    })
+    this.#parts = composeParts(options, orm)
+  }
+
+  /** What changed, by whom and when: in the control plane and in each tenant. */
+  get history(): TenancyHistory {
+    return this.#parts.history
   }
 
   /**
@@ -128,13 +64,13 @@ export class Tenancy {
    * @example await tenancy.run('acme', async () => em().count(Invoice), { actor })
    */
   async run<T>(slug: string, work: () => Promise<T>, options: RunOptions = {}): Promise<T> {
-    return this.#runs.run(await this.#directory.enter(slug), work, options)
+    return this.#parts.runs.run(await this.#parts.directory.enter(slug), work, options)
   }
 
   /** The same for a tenant that was found before; its status is checked here again. */
   async runInTenant<T>(tenant: TenantRecord, work: () => Promise<T>, options: RunOptions = {}): Promise<T> {
-    assertServing(tenant.ref.slug, tenant.status)
-    return this.#runs.run(tenant, work, options)
+    assertServing(tenant.ref.slug, tenant.status, tenant.migratingUntil)
+    return this.#parts.runs.run(tenant, work, options)
   }
 
   /**
@@ -146,11 +82,11 @@ export class Tenancy {
    * for (const line of lines) await acme.run(async () => { em().create(Invoice, line); await em().flush() })
    */
   async open(slug: string, options: RunOptions = {}): Promise<TenantHandle> {
-    const record = await this.#directory.enter(slug)
-    const unit = await this.#runs.open(record, options)
+    const record = await this.#parts.directory.enter(slug)
+    const unit = await this.#parts.runs.open(record, options)
     // It may be held for hours: whether the tenant serves, and is the same one still, is looked at again for each run.
     const stillServes = async () => {
-      const { ref } = await this.#directory.enter(slug)
+      const { ref } = await this.#parts.directory.enter(slug)
       if (ref.id !== record.ref.id) throw new TenantNotFoundError(slug)
     }
     return tenantHandle(unit, stillServes)
@@ -165,12 +101,12 @@ export class Tenancy {
    */
   async runHandedOver<T>(handedOver: unknown, work: () => Promise<T>): Promise<T> {
     const { tenant, actor, requestId } = parseHandedOver(handedOver)
-    const record = await this.#directory.find(tenant.slug)
+    const record = await this.#parts.directory.find(tenant.slug)
     // A slug is free again after purging: the same name may be somebody else by now.
     if (record === undefined || record.ref.id !== tenant.id) throw new TenantNotFoundError(tenant.slug)
-    assertServing(record.ref.slug, record.status)
+    assertServing(record.ref.slug, record.status, record.migratingUntil)
     // Nobody's actor is inherited: the one handed over acts, or none does.
-    return this.#runs.run(record, work, { actor, requestId }, { inherits: false })
+    return this.#parts.runs.run(record, work, { actor, requestId }, { inherits: false })
   }
 
   /**
@@ -187,17 +123,22 @@ export class Tenancy {
 
   /** Runs work in the control plane as an actor, without a tenant: a request of a global operator. */
   async runAsActor<T>(actor: Actor, work: () => Promise<T>, options: { readonly requestId?: string | undefined } = {}): Promise<T> {
-    return this.#runs.runAsActor(actor, work, options)
+    return this.#parts.runs.runAsActor(actor, work, options)
   }
 
   /** The tenant of a slug, whatever its status, or `undefined`. */
   find(slug: string): Promise<TenantRecord | undefined> {
-    return this.#directory.find(slug)
+    return this.#parts.directory.find(slug)
   }
 
   /** @throws TENANT_NOT_READY, TENANT_SUSPENDED, TENANT_ARCHIVED */
   assertServing(tenant: TenantRecord): void {
-    assertServing(tenant.ref.slug, tenant.status)
+    assertServing(tenant.ref.slug, tenant.status, tenant.migratingUntil)
+  }
+
+  /** Records that a global actor enters a tenant by its own choice. @internal Called by `tenantMiddleware`. */
+  entered(actor: Actor, tenant: TenantRef, requestId: string | undefined): Promise<void> {
+    return this.#parts.events.entered(actor, tenant, requestId)
   }
 
   /** A page of the registry: live tenants, or those of a status. @throws VALIDATION_FAILED */
@@ -207,7 +148,7 @@ export class Tenancy {
 
   /** @throws TENANT_INVALID, TENANT_NOT_FOUND */
   async showTenant(slug: string): Promise<TenantJson> {
-    const row = await this.#directory.row(parseSlug(slug))
+    const row = await this.#parts.directory.row(parseSlug(slug))
     if (row === undefined) throw new TenantNotFoundError(slug)
     return toTenantJson(row)
   }
@@ -218,21 +159,29 @@ export class Tenancy {
    * @throws VALIDATION_FAILED, RESERVED_NAME, SLUG_TAKEN, ALIAS_TAKEN, SCHEMA_TAKEN, PROVISIONING_FAILED, OPERATION_CONFLICT, NO_ACTOR
    */
   async provision(input: ProvisionInput): Promise<TenantJson> {
-    const row = await this.#registry.create(input)
-    await this.#operations.notify('provisioned', row)
-    return toTenantJson(row)
+    return this.#parts.events.operation('provision', input.slug, async () => {
+      const row = await this.#parts.registry.create(input)
+      await this.#parts.operations.notify('provisioned', row)
+      return toTenantJson(row)
+    })
   }
 
   /** Changes a tenant's name, metadata or secrets. @throws VALIDATION_FAILED, TENANT_NOT_FOUND, CONFLICT, INVALID_STATE */
   async updateTenant(slug: string, change: TenantChange): Promise<TenantJson> {
-    return toTenantJson(await this.#registry.update(parseSlug(slug), change))
+    const fields = Object.keys(change).filter(name => change[name as keyof TenantChange] !== undefined)
+    const name = fields.some(field => field.endsWith('onnectionString')) ? 'rotate_secret' : 'update'
+    return this.#parts.events.operation(name, slug, async () => toTenantJson(await this.#parts.registry.update(parseSlug(slug), change)), {
+      fields,
+    })
   }
 
   /** Archives a tenant: it is refused to everyone, and all its data is kept. @throws INVALID_STATE */
   async archive(slug: string): Promise<TenantJson> {
-    const row = await this.#registry.archive(parseSlug(slug))
-    await this.#operations.notify('archived', row)
-    return toTenantJson(row)
+    return this.#parts.events.operation('archive', slug, async () => {
+      const row = await this.#parts.registry.archive(parseSlug(slug))
+      await this.#parts.operations.notify('archived', row)
+      return toTenantJson(row)
+    })
   }
 
   /**
@@ -244,27 +193,31 @@ export class Tenancy {
     const name = operationOf(operation)
     if (!isSlug(slug)) parseSlug(slug)
     const started = new Date()
-    const { failures, result } = await this.#operations.perform(slug, name, options)
+    const { failures, result } = await this.#parts.events.operation(name, slug, () => this.#parts.operations.perform(slug, name, options))
     const tenant = await this.showTenant(slug)
     const told = failures.length > 0 ? { ...result, hook_failures: failures } : result
     const times = { started_at: started.toISOString(), finished_at: new Date().toISOString() }
     return { operation: { id: newId(), name: operation, status: 'succeeded', tenant: slug, ...times, result: told }, tenant }
   }
 
-  /** Applies both scopes to everything, or what the options choose. One failing tenant does not stop the others. */
+  /**
+   * Applies both scopes to everything, or what the options choose. One failing tenant does not stop the others. Where there is nothing to do,
+   * that is found out by one query.
+   *
+   * @throws VALIDATION_FAILED, TENANT_NOT_FOUND, DESTRUCTIVE_MIGRATION, MIGRATION_FAILED in the control plane, MIGRATION_INTERRUPTED
+   */
   async migrate(options: MigrateOptions = {}): Promise<MigrateReport> {
-    const report = await this.#fleet.migrate(options)
-    for (const outcome of report.tenants) {
-      if (outcome.status !== 'applied' || outcome.names.length === 0) continue
-      const record = await this.#directory.find(outcome.tenant)
-      if (record !== undefined) await this.#operations.call(hook => hook.migrated?.({ tenant: record.ref, migrations: outcome.names }))
-    }
-    return report
+    return this.#parts.fleet.migrate(options)
+  }
+
+  /** Plans, states and runs of the migrations of all tenants. @example await tenancy.fleet.status() */
+  get fleet(): Fleet {
+    return this.#parts.fleet
   }
 
   /** Whether anything is pending, in the control plane or in a tenant that serves. */
   pendingMigrations(): Promise<boolean> {
-    return this.#fleet.pending()
+    return this.#parts.fleet.pending()
   }
 
   /**
@@ -279,17 +232,41 @@ export class Tenancy {
 
   /** Where the migrations of each serving tenant run. @internal For the stock command line. */
   migrationTargets(): Promise<readonly MigrationTarget[]> {
-    return this.#fleet.targets()
+    return this.#parts.fleet.targets()
   }
 
-  /** Writes a migration file from the changes of the entities; `undefined` when nothing changed. */
-  createMigration(scope: 'shared' | 'tenant', name: string): Promise<string | undefined> {
-    return this.#migrations.createFile(scope, name)
+  /**
+   * Writes a migration file from the changes of the entities; `undefined` when nothing changed.
+   *
+   * @throws VALIDATION_FAILED, CONFIGURATION_INVALID, DESTRUCTIVE_MIGRATION if data would be lost and that is not allowed
+   */
+  createMigration(scope: 'shared' | 'tenant', name: string, options: CreateFileOptions = {}): Promise<string | undefined> {
+    return this.#parts.migrations.createFile(scope, name, options)
+  }
+
+  /** The statements that {@link createMigration} would write, and those that would revert them. Writes nothing, needs no database. */
+  planMigration(scope: 'shared' | 'tenant'): Promise<{ readonly up: readonly string[]; readonly down: readonly string[] }> {
+    return this.#parts.migrations.planFile(scope)
   }
 
   /** What is wrong or doubtful about this installation; an empty control plane is a warning, not an error. */
   check(): Promise<readonly CheckFinding[]> {
-    return checkTenancy({ options: this.#options, migrations: this.#migrations, control: () => this.#orm.control(), roles: this.#roles })
+    return this.#parts.diagnosis.check()
+  }
+
+  /** What is wrong around this installation: on the server, in the catalog, between the registry and what it speaks of. */
+  doctor(): Promise<readonly CheckFinding[]> {
+    return this.#parts.diagnosis.doctor()
+  }
+
+  /**
+   * Compares the tables of each tenant with what its migrations make of an empty schema, in batches. Nothing is changed.
+   *
+   * @throws TENANT_NOT_FOUND
+   * @example const { tenants } = await tenancy.drift() // those that differ, object by object
+   */
+  drift(options: DriftOptions = {}): Promise<DriftReport> {
+    return this.#parts.diagnosis.drift(options)
   }
 
   /** @throws what the database says when it does not answer */
@@ -303,16 +280,17 @@ export class Tenancy {
    * @example const { shared, connections, servers } = tenancy.stats()
    */
   stats(): TenancyStatistics {
-    const [databases, directory] = [this.#connections.statistics(), this.#directory.statistics()]
-    return { leases: this.#runs.leases, ...this.#orm.statistics(), databases, directory }
+    const [databases, directory] = [this.#parts.connections.statistics(), this.#parts.directory.statistics()]
+    return { leases: this.#parts.runs.leases, ...this.#orm.statistics(), databases, directory }
   }
 
   /** Closes every connection, then what `options.close` closes. */
   async close(): Promise<void> {
     try {
-      await this.#directory.close()
-      await this.#migrations.close()
-      await this.#connections.close()
+      await this.#parts.directory.close()
+      await this.#parts.fleet.close()
+      await this.#parts.migrations.close()
+      await this.#parts.connections.close()
       await this.#orm.close()
     } finally {
       // Whatever broke above, a server that this process started must not stay behind.

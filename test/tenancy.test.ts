@@ -1,5 +1,6 @@
 import { assert } from 'chai'
 import { controlEm, createTenancy, currentActor, currentContext, em, mikroOrmConfigs } from 'mikro-tenantkit'
+import { HISTORY_TABLES } from '../src/history/audit-event.ts'
 import { databaseUrl, query } from './helpers/postgres.ts'
 import { Author, Country, ada, operator, testTenancy, twoTenants, type TestTenancy } from './helpers/tenancy.ts'
 import { fieldsOf, refused, rowOf, tablesOf } from './tenants/refused.ts'
@@ -159,8 +160,8 @@ describe('tenancy', () => {
         await emptied('behind')
         events.splice(0)
         const { result } = (await operate('behind', operation)).operation
-        assert.lengthOf(result['applied'] as string[], 1)
-        assert.deepEqual(events, ['migrated behind 1'])
+        assert.lengthOf(result['applied'] as string[], 2)
+        assert.deepEqual(events, ['migrated behind 2'])
       }
       events.splice(0)
       await operate('behind', 'provision_and_migrate')
@@ -225,7 +226,7 @@ describe('tenancy', () => {
       ] as const)
         await query(
           url,
-          `delete from "${schema}"."${tracking}"; drop table "${schema}".book_tags, "${schema}".book, "${schema}".author, "${schema}".tag, "${schema}".person`,
+          `delete from "${schema}"."${tracking}"; drop table "${schema}".book_tags, "${schema}".book, "${schema}".author, "${schema}".tag, "${schema}".person, "${schema}".${HISTORY_TABLES.join(`, "${schema}".`)}`,
         )
       await query(kit.url, `create table "${schemaOf('broken')}".author (id int)`)
       await query(kit.url, `update public.tenantkit_tenant set schema_version = null where status <> 'archived'`)
@@ -243,10 +244,11 @@ describe('tenancy', () => {
           ['globex', 'applied'],
         ],
       )
-      assert.lengthOf(tenants[0]!.names, 1)
+      assert.lengthOf(tenants[0]!.names, 2)
       assert.match(String(tenants[1]!.error), /author|already exists|Migration/)
       assert.notInclude(String(tenants[1]!.error), 'postgresql://u')
-      assert.sameMembers(events, ['migrated acme 1', 'migrated globex 1'])
+      // The history's own migration went through in the one that failed at the next.
+      assert.sameMembers(events, ['migrated acme 2', 'migrated broken 1', 'migrated globex 2'])
       assert.include([...(await tablesOf(databaseUrl(schemaOf('globex')), 'tenant'))], 'book')
       assert.isTrue(await kit.tenancy.pendingMigrations())
       await query(kit.url, `drop table "${schemaOf('broken')}".author`)
@@ -261,14 +263,12 @@ describe('tenancy', () => {
   it('checks a healthy installation without a warning', async () => {
     const findings = await kit.tenancy.check()
     assert.deepEqual(
-      findings.map(({ name, level }) => [name, level]),
-      [
-        ['entities', 'ok'],
-        ['database', 'ok'],
-        ['shared migrations', 'ok'],
-        ['tenant migrations', 'ok'],
-      ],
-      JSON.stringify(findings),
+      findings.filter(({ level }) => level !== 'ok'),
+      [],
+    )
+    assert.includeMembers(
+      findings.map(({ name }) => name),
+      ['entities', 'tables', 'secrets', 'database', 'migration files', 'shared migrations', 'tenant migrations'],
     )
     await kit.tenancy.ping()
   })

@@ -16,10 +16,12 @@ export interface Sizes {
   readonly slots: number
   /** Tables of a tenant that is provisioned. */
   readonly provisionedTables: number
-  /** Paired rounds, and how long one side of one takes. */
+  /** Paired rounds of requests, and how long one side of one takes: many short ones, since a noisy moment spoils one round. */
   readonly rounds: number
   readonly roundMs: number
-  /** Requests before the first round: by number, since a slow machine compiles no sooner. */
+  /** Paired rounds of what is slow or steady: provisioning, flushes, look-ups, strict mode. */
+  readonly fewRounds: number
+  /** Requests to each side before the clock runs, the same for all: by number, since a slow machine compiles no sooner. */
   readonly warmUp: number
 }
 
@@ -57,9 +59,10 @@ export const QUICK: Sizes = {
   databases: 20,
   slots: 5,
   provisionedTables: 20,
-  rounds: 10,
-  roundMs: 300,
-  warmUp: 1500,
+  rounds: 20,
+  roundMs: 100,
+  fewRounds: 8,
+  warmUp: 3000,
 }
 
 export const FULL: Sizes = {
@@ -69,7 +72,8 @@ export const FULL: Sizes = {
   databases: 200,
   slots: 40,
   provisionedTables: 20,
-  rounds: 30,
-  roundMs: 1000,
-  warmUp: 6000,
+  rounds: 60,
+  roundMs: 300,
+  fewRounds: 20,
+  warmUp: 10_000,
 }

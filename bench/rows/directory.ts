@@ -5,7 +5,7 @@ import { rowOf, type Row } from '../harness/report.ts'
 import { alternate, timed } from '../harness/rounds.ts'
 
 const WARM_UP = 3
-const PER_ROUND = 200
+const PER_ROUND = 100
 
 export const directory: Group = {
   name: 'directory',
@@ -28,7 +28,7 @@ async function measure({ fleet, schemas, sizes, say }: Bench): Promise<readonly 
     each(() => tenancy.runAsSystem('bench', () => controlEm().findOne(Tenant, { slug }, { filters: false }))),
   ]
   await alternate(WARM_UP, sides)
-  const rounds = await alternate(sizes.rounds, sides)
+  const rounds = await alternate(sizes.fewRounds, sides)
   const pairs = rounds.map(([a, b]) => ({ a: a!, b: b! }))
   return [rowOf({ name: 'look-up of a known tenant against a query', unit: 'us', pairs })]
 }

@@ -8,7 +8,7 @@ import { median } from '../harness/statistics.ts'
 import { Item, Part } from '../model.ts'
 
 const ENTITIES = 1000
-const WARM_UP = 5
+const WARM_UP = 3
 
 /** Milliseconds in the guard: while entities come to life, and in the flush. */
 interface Clock {
@@ -40,7 +40,7 @@ async function measure(bench: Bench): Promise<readonly Row[]> {
   try {
     const inserts: Took[] = []
     const updates: Took[] = []
-    for (let round = -WARM_UP; round < bench.sizes.rounds; round++) {
+    for (let round = -WARM_UP; round < bench.sizes.fewRounds; round++) {
       const { insert, update } = await insertAndUpdate(bench, clock)
       if (round < 0) continue
       inserts.push(insert)

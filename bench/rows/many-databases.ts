@@ -25,20 +25,23 @@ export const manyDatabases: Group = {
   name: 'many-databases',
   tenants: sizes => ({ schemas: 0, databases: sizes.databases }),
   async prepare(bench): Promise<Prepared> {
-    const server = await startServer(bench, 'tenancy')
-    return { measure: () => measure(bench, server), [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() }
+    await using stack = new AsyncDisposableStack()
+    const server = stack.use(await startServer(bench, 'tenancy'))
+    const each = await requestOfEach(bench.secret, bench.databases)
+    using clients = await server.clients(CLIENTS)
+    await warmUp(clients, inTurn([each[0]!]), bench.sizes.warmUp)
+    await warmUp(clients, inTurn(each), each.length)
+    const open = stack.move()
+    return { measure: () => measure(bench, server, each), [Symbol.asyncDispose]: () => open.disposeAsync() }
   },
 }
 
-async function measure(bench: Bench, server: ServerProcess): Promise<readonly Row[]> {
-  const { sizes, databases, secret } = bench
+async function measure(bench: Bench, server: ServerProcess, each: readonly Buffer[]): Promise<readonly Row[]> {
+  const { sizes, databases } = bench
   bench.say(`${databases.length} database tenants over ${sizes.slots} slots`)
   using clients = await server.clients(CLIENTS)
-  const each = await requestOfEach(secret, databases)
   const one = inTurn([each[0]!])
   const random = (): Buffer => each[Math.floor(Math.random() * each.length)]!
-  await warmUp(clients, one, sizes.warmUp)
-  await warmUp(clients, random, sizes.databases)
   const rounds = await alternate(sizes.rounds, [
     () => load(server, clients, random, sizes.roundMs),
     async () => {

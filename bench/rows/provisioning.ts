@@ -41,14 +41,14 @@ async function measure(bench: Bench, { plan, tenancy }: Fleet, script: TenantScr
   say(`provisioning tenants of ${plan.tables} tables`)
   let number = 0
   const schema = await pairs(
-    sizes.rounds,
+    sizes.fewRounds,
     () => provision(tenancy, `s${number++}x`, 'schema'),
     () => send(plan.url, schemaScript(parseIdentifier(`${plan.prefix}_by_hand_${number++}`), SOME_ID, script)),
   )
   await provision(tenancy, 'first', 'database')
   const template = await templateOf(place.url, plan.prefix)
   const database = await pairs(
-    sizes.rounds,
+    sizes.fewRounds,
     () => provision(tenancy, `d${number++}x`, 'database'),
     () => send(place.url, `create database ${plan.prefix}_by_hand_${number++} template ${escapeIdentifier(template)} strategy wal_log`),
   )

@@ -11,6 +11,8 @@ import { tokensOf, type Application } from '../server.ts'
 
 const APPLICATIONS = ['tenancy', 'plain', 'by-hand'] as const satisfies readonly Application[]
 const CLIENTS = [1, 32]
+/** Requests before the first round of a number of clients, on sides that are warm. */
+const AGAIN = 200
 const BY_HAND: Goal = { op: '>=', value: 1.5 }
 
 /** What one side did in one round. */
@@ -24,11 +26,17 @@ export const requests: Group = {
   name: 'requests',
   tenants: () => ({ schemas: 1, databases: 0 }),
   async prepare(bench): Promise<Prepared> {
-    const servers = await Promise.all(APPLICATIONS.map(application => startServer(bench, application)))
+    await using stack = new AsyncDisposableStack()
+    const servers = await Promise.all(APPLICATIONS.map(async application => stack.use(await startServer(bench, application))))
+    const prepared = await requestsOf(bench.secret, bench.schemas[0]!)
+    await assertSameAnswers(servers, prepared)
+    await warmUpAll(
+      servers.map(server => ({ server, next: inTurn(prepared) })),
+      bench.sizes.warmUp,
+    )
+    const open = stack.move()
     return {
       measure: async () => {
-        const prepared = await requestsOf(bench.secret, bench.schemas[0]!)
-        await assertSameAnswers(servers, prepared)
         const rows: Row[] = []
         for (const clients of CLIENTS) {
           bench.say(`requests, ${clients} at once`)
@@ -36,9 +44,7 @@ export const requests: Group = {
         }
         return rows
       },
-      [Symbol.asyncDispose]: async () => {
-        for (const server of servers) await server[Symbol.asyncDispose]()
-      },
+      [Symbol.asyncDispose]: () => open.disposeAsync(),
     }
   },
 }
@@ -72,6 +78,24 @@ export async function warmUp(clients: LoadGenerator, next: () => Buffer, count: 
   await clients.runAll(Array.from({ length: count }, next))
 }
 
+/** A server and what it is asked for. */
+export interface Asked {
+  readonly server: ServerProcess
+  readonly next: () => Buffer
+}
+
+/** Warms all sides up at the same time, by as many requests each: half of them one by one, half of them many at once. */
+export async function warmUpAll(all: readonly Asked[], count: number): Promise<void> {
+  for (const atOnce of CLIENTS) {
+    await Promise.all(
+      all.map(async ({ server, next }) => {
+        using clients = await server.clients(atOnce)
+        await warmUp(clients, next, count / CLIENTS.length)
+      }),
+    )
+  }
+}
+
 /** One round of one side. */
 export async function load(server: ServerProcess, clients: LoadGenerator, next: () => Buffer, roundMs: number): Promise<Measured> {
   const before = await server.cpu()
@@ -91,7 +115,7 @@ async function measure(
     const next = inTurn(prepared)
     return (milliseconds: number) => load(server, clients[index]!, next, milliseconds)
   })
-  for (const each of clients) await warmUp(each, inTurn(prepared), sizes.warmUp)
+  for (const each of clients) await warmUp(each, inTurn(prepared), AGAIN)
   const rounds = await alternate(
     sizes.rounds,
     sides.map(side => () => side(sizes.roundMs)),

@@ -6,9 +6,11 @@ import { rowOf, type Row } from '../harness/report.ts'
 import { alternate } from '../harness/rounds.ts'
 import type { ServerProcess } from '../harness/server-process.ts'
 import { median } from '../harness/statistics.ts'
-import { inTurn, load, requestsOf, startServer, warmUp } from './requests.ts'
+import { inTurn, load, requestsOf, startServer, warmUp, warmUpAll } from './requests.ts'
 
 const CLIENTS = [1, 32]
+/** Requests before the first round of a number of clients, on sides that are warm. */
+const AGAIN = 200
 
 export const strict: Group = {
   name: 'strict',
@@ -20,6 +22,11 @@ export const strict: Group = {
     await assertStrict(bench, fleet)
     const ours: Bench = { ...bench, fleet, schemas }
     const servers = [stack.use(await startServer(ours, 'tenancy')), stack.use(await startServer(bench, 'tenancy'))]
+    const asked = [ours, bench].map(async ({ secret, schemas: [tenant] }, index) => ({
+      server: servers[index]!,
+      next: inTurn(await requestsOf(secret, tenant!)),
+    }))
+    await warmUpAll(await Promise.all(asked), bench.sizes.warmUp)
     const open = stack.move()
     return { measure: () => measure(ours, bench, servers), [Symbol.asyncDispose]: () => open.disposeAsync() }
   },
@@ -34,12 +41,12 @@ async function measure(ours: Bench, bench: Bench, servers: readonly ServerProces
       [ours, bench].map(async ({ secret, schemas }, index) => {
         const next = inTurn(await requestsOf(secret, schemas[0]!))
         const clients = await servers[index]!.clients(count)
-        await warmUp(clients, next, sizes.warmUp)
+        await warmUp(clients, next, AGAIN)
         return (milliseconds: number) => load(servers[index]!, clients, next, milliseconds)
       }),
     )
     const rounds = await alternate(
-      sizes.rounds,
+      sizes.fewRounds,
       sides.map(side => () => side(sizes.roundMs)),
     )
     rows.push(

@@ -4,6 +4,7 @@ import { newId, tenantEntity } from 'mikro-tenantkit'
 /** Who is billed. */
 export const Customer = tenantEntity({
   name: 'Customer',
+  history: true,
   properties: p => ({
     id: p
       .uuid()
@@ -30,6 +31,7 @@ export const Tag = tenantEntity({
 /** What is sold. Money is a decimal string, never a float. */
 export const Product = tenantEntity({
   name: 'Product',
+  history: true,
   uniques: [{ properties: 'sku', where: { deletedAt: null } }],
   properties: p => ({
     id: p
@@ -46,6 +48,7 @@ export const Product = tenantEntity({
 /** A bill. Its total is kept, as the prices of products change. */
 export const Invoice = tenantEntity({
   name: 'Invoice',
+  history: true,
   uniques: [{ properties: 'number' }],
   indexes: [{ properties: 'customer' }],
   properties: p => ({
@@ -64,6 +67,7 @@ export const Invoice = tenantEntity({
 /** One position of a bill. */
 export const InvoiceLine = tenantEntity({
   name: 'InvoiceLine',
+  history: true,
   indexes: [{ properties: 'invoice' }, { properties: 'product' }],
   properties: p => ({
     id: p

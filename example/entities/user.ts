@@ -4,6 +4,7 @@ import { bothEntity, newId } from 'mikro-tenantkit'
 /** `User.shared` is an operator, `User.tenant` a user of one tenant. */
 export const User = bothEntity({
   name: 'User',
+  history: true,
   // "user" is a reserved word of SQL.
   tableName: 'users',
   uniques: [{ properties: 'email', where: { deletedAt: null } }],

@@ -26,7 +26,7 @@ export function loginRoutes(tenancy: Tenancy, tokens: Tokens): Router {
       accounts.assertOpen(account)
     }
     assertOpen()
-    const token = await logIn(tenancy, tokens, input).catch((error: unknown) => {
+    const token = await logIn(tenancy, tokens, input, { ip: ctx.ip, requestId: stateOf(ctx).requestId }).catch((error: unknown) => {
       if (!(error instanceof UnauthenticatedError)) throw error
       assertOpen()
       addresses.count(ctx.ip)

@@ -102,7 +102,7 @@ export class AuditedQueryBuilder extends BaseQueryBuilder {
     return super.getNativeQuery(...args)
   }
 
-  override toQuery(): unknown {
+  override toQuery(): ReturnType<QueryBuilderInternals['toQuery']> {
     this.leaveDeleted()
     return super.toQuery()
   }
@@ -111,13 +111,24 @@ export class AuditedQueryBuilder extends BaseQueryBuilder {
     const { action } = this
     if (action === undefined) return super.execute(...args)
     const { driver, context: transaction } = this
-    return bulkWrite({ driver, meta: this.mainAlias.meta, action, transaction }, () => super.execute(...args))
+    return bulkWrite({ driver, meta: this.mainAlias.meta, action, transaction }, own => this.executeIn(own, args))
   }
 
   override clone(...args: unknown[]): QueryBuilderInternals {
     const { action, inserted, livesOnly } = this
     const clone = Object.setPrototypeOf(super.clone(...args), Object.getPrototypeOf(this) as object) as AuditedQueryBuilder
     return Object.assign(clone, args[0] === true ? {} : { action, inserted, livesOnly })
+  }
+
+  /** The builder may be executed again, in another transaction or none. */
+  private async executeIn(transaction: unknown, args: unknown[]): Promise<QueryResult> {
+    const { context } = this
+    this.context = transaction
+    try {
+      return await super.execute(...args)
+    } finally {
+      this.context = context
+    }
   }
 
   private isAudited(): boolean {

@@ -10,7 +10,7 @@ import { whileCopying } from './audited-query-builder.ts'
 import { bulkWrite } from './bulk-write.ts'
 import { softDelete } from './soft-deletion.ts'
 
-type Options = DriverOptions & BuilderOptions & { readonly upsert?: boolean }
+type Options = DriverOptions & BuilderOptions & { readonly upsert?: boolean; readonly convertCustomTypes?: boolean }
 /** MikroORM's own method; it takes the text of the statement and its parameters to change. */
 type Transform = (sql: string, params: unknown[]) => string
 
@@ -39,7 +39,9 @@ export async function insertRow(
   if (!carriesAudit(meta)) return base.insert(row, options)
   const isBulk = !isAttributed(row)
   attributeLate(row, 'create', options.ctx)
-  return recorded(isBulk, { driver, meta: meta!, action: 'create', transaction: options.ctx }, ctx => base.insert(row, { ...options, ctx }))
+  return recorded(isBulk, { driver, meta: meta!, action: 'create', transaction: options.ctx, data: row }, ctx =>
+    base.insert(row, { ...options, ctx }),
+  )
 }
 
 /** Inserts rows. @throws NO_ACTOR */
@@ -71,12 +73,13 @@ export async function updateRows(
 ): Promise<unknown> {
   const meta = driver.metadata.find(entity)
   if (!carriesAudit(meta)) return base.update(where, row, options)
-  const isBulk = !isAttributed(row)
+  // A flush that cannot write a relation at once writes it afterwards, past its subscribers; the history has it from the flush.
+  const isBulk = !isAttributed(row) && (options.convertCustomTypes !== false || options.upsert === true)
   attributeLate(row, options.upsert === true ? 'create' : 'update', options.ctx)
   if (isVoid(row)) return NOTHING
   const condition = isDeleting(row) ? { $and: [whereOf(meta!, where), { deletedAt: null }] } : where
   const action = options.upsert === true ? 'create' : 'update'
-  const write = { driver, meta: meta!, action, transaction: options.ctx } as const
+  const write = { driver, meta: meta!, action, transaction: options.ctx, data: row, where } as const
   const result = (await recorded(isBulk, write, ctx => base.update(condition, row, { ...options, ctx }))) as QueryResult
   // Deleted already, which is no stale version: unless a version was asked for.
   const isNothing = isDeleting(row) && result.affectedRows === 0 && !hasVersion(meta!, where)

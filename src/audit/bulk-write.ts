@@ -18,6 +18,17 @@ export interface BulkWrite {
   readonly transaction: unknown
   /** The row whose deletion or restoring took these along: `<Entity>:<id>`; one for many rows deleted at once is theirs, joined by commas. */
   readonly cascade?: string | undefined
+  /** The values of the row, or of every row that is changed, by property; where there is one answer. */
+  readonly data?: Readonly<Record<string, unknown>> | undefined
+  /** The condition, as MikroORM takes it. */
+  readonly where?: unknown
+}
+
+/** A driver that records writes. */
+export interface RecordingDriver {
+  recordsWrites(meta: EntityMetadata): boolean
+  /** Called in the transaction of the write, after it. */
+  recordWrite(write: BulkWrite, affectedRows: number, transaction: unknown): Promise<void>
 }
 
 /** What the driver answers. */
@@ -26,9 +37,26 @@ export interface BulkResult {
   readonly rows?: readonly Record<string, unknown>[]
 }
 
-/** Runs a write. */
+/** Runs a write; one that is recorded runs in a transaction with its record. */
 export async function bulkWrite<Result>(write: BulkWrite, run: (transaction: unknown) => Promise<Result>): Promise<Result> {
-  return run(write.transaction)
+  if (!isRecorded(write.driver, write.meta)) return run(write.transaction)
+  return inTransaction(write.driver, write.transaction, async transaction => {
+    const result = await run(transaction)
+    const affectedRows = countOf(result)
+    if (affectedRows > 0) await (write.driver as unknown as RecordingDriver).recordWrite(write, affectedRows, transaction)
+    return result
+  })
+}
+
+/** Whether writes of an entity are recorded, and therefore need a transaction. */
+export function isRecorded(driver: DriverInternals, meta: EntityMetadata): boolean {
+  return 'recordsWrites' in driver && (driver as unknown as RecordingDriver).recordsWrites(meta)
+}
+
+/** A statement answers how many rows it affected, or the rows that it returned, or one of them. */
+function countOf(result: unknown): number {
+  if (Array.isArray(result)) return result.length
+  return (result as BulkResult | null | undefined)?.affectedRows ?? (result == null ? 0 : 1)
 }
 
 /** Runs work in the transaction that is given, or in one of its own. */

@@ -100,7 +100,7 @@ async function purgeBatch(rows: Rows, meta: EntityMetadata, before: Date, size: 
       found.map(({ id }) => id),
     )
     const statement = { sql: `delete from ${rows.table(meta)} where ${among.sql}`, params: among.params }
-    await purgeRows(rows.driver, meta, transaction, undefined, each => rows.run(statement, each))
+    await purgeRows(rows.driver, { meta, transaction }, each => rows.run(statement, each))
     return found.length
   })
 }

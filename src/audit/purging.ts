@@ -3,7 +3,7 @@ import type { EntityManager, EntityMetadata, EntityName, FilterQuery } from '@mi
 import type { DriverInternals } from '../connections/internals.ts'
 import { currentActor } from '../context/context.ts'
 import { ConflictError, ForbiddenError, NoActorError } from '../errors.ts'
-import { bulkWrite, inTransaction } from './bulk-write.ts'
+import { bulkWrite, inTransaction, type BulkWrite } from './bulk-write.ts'
 import { dependenciesOf } from './policies.ts'
 import { Rows, groupNames, type Group } from './rows.ts'
 import { lockDeleted, targetOf } from './targets.ts'
@@ -66,19 +66,19 @@ async function purgeGroup(rows: Rows, group: Group, transaction: unknown): Promi
       params: among.params,
     }
     const followed = meta === root ? undefined : cascade
-    await purgeRows(rows.driver, meta, transaction, followed, each => rows.run(statement, each))
+    const where = followed === undefined && group.keys.length === 1 ? group.keys[0] : undefined
+    await purgeRows(rows.driver, { meta, transaction, cascade: followed, where }, each => rows.run(statement, each))
   }
 }
 
 /** Runs a hard delete. @throws CONFLICT for what refers to a row from where this plane does not see */
 export async function purgeRows<Result>(
   driver: DriverInternals,
-  meta: EntityMetadata,
-  transaction: unknown,
-  cascade: string | undefined,
+  write: Omit<BulkWrite, 'driver' | 'action'>,
   run: (transaction: unknown) => Promise<Result>,
 ): Promise<Result> {
-  return bulkWrite({ driver, meta, action: 'purge', transaction, cascade }, run).catch((error: unknown) => {
+  const { meta } = write
+  return bulkWrite({ ...write, driver, action: 'purge' }, run).catch((error: unknown) => {
     const { code, table } = error as { readonly code?: string; readonly table?: string }
     if (code !== FOREIGN_KEY_VIOLATION) throw error
     throw new ConflictError(`Rows of the table "${table ?? ''}" refer to a ${meta.className} that would be purged.`, {

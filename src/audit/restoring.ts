@@ -73,7 +73,8 @@ async function restoreGroup(rows: Rows, group: Group, stamp: Stamp, transaction:
       params: [...set.params, ...among.params],
     }
     const followed = meta === group.meta ? undefined : cascade
-    await bulkWrite({ driver, meta, action: 'restore', transaction, cascade: followed }, each => rows.run(statement, each))
+    const where = followed === undefined && group.keys.length === 1 ? group.keys[0] : undefined
+    await bulkWrite({ driver, meta, action: 'restore', transaction, cascade: followed, where }, each => rows.run(statement, each))
   }
 }
 

@@ -8,7 +8,7 @@ import type { BuilderOptions, DriverInternals, DriverOptions } from '../connecti
 import { ConflictError } from '../errors.ts'
 import { attribute, stampNow, type Row, type Stamp } from './attribution.ts'
 import { DELETED_WITH } from './audit-fields.ts'
-import { bulkWrite, inTransaction } from './bulk-write.ts'
+import { bulkWrite, inTransaction, isRecorded } from './bulk-write.ts'
 import { dependenciesOf, type AllMetadata, type Dependency } from './policies.ts'
 import { Rows, groupNames, isIn, rowName, type Fragment, type Group, type Key } from './rows.ts'
 
@@ -42,13 +42,14 @@ export async function softDelete(
     builder.where(condition as object)
     builder.andWhere({ deletedAt: null })
     builder.returning([...meta.primaryKeys])
-    const result = await bulkWrite({ driver, meta, action: 'delete', transaction }, () => builder.execute('run', false))
+    const result = await bulkWrite({ driver, meta, action: 'delete', transaction, where }, () => builder.execute('run', false))
     const column = meta.properties[key]!.fieldNames[0]!
     const keys = (result.rows ?? []).map(each => each[column] as Key)
     if (deep && keys.length > 0) await deleteDependents(driver, [{ meta, keys }], stamp, transaction)
     return { ...result, affectedRows: result.affectedRows }
   }
-  return deep ? inTransaction(driver, options.ctx, run) : run(options.ctx)
+  // The builder has its transaction from the beginning.
+  return deep || isRecorded(driver, meta) ? inTransaction(driver, options.ctx, run) : run(options.ctx)
 }
 
 /** Those rows of groups that live, locked: a row that is deleted already takes nothing along again, and nobody refers to one meanwhile. */

@@ -15,7 +15,7 @@ import { setPolicies, type DeletePolicy } from '../audit/policies.ts'
 import { ConfigurationError } from '../errors.ts'
 import { SHARED_SCHEMA } from '../naming.ts'
 import { visibilityFilter } from './visibility.ts'
-import { SCOPE, VISIBLE_TO, WILDCARD_SCHEMA, marksOf, type Plane, type Scope } from './scope.ts'
+import { HISTORY, SCOPE, VISIBLE_TO, WILDCARD_SCHEMA, marksOf, type HistoryMark, type Plane, type Scope } from './scope.ts'
 
 /** The properties of an entity: builders, and functions that return one where entities refer to each other. */
 export type EntityProperties = Record<string, unknown>
@@ -31,6 +31,12 @@ export interface ScopedIndex<TName extends string> {
    * constraint without `where`, else false.
    */
   readonly live?: boolean
+}
+
+/** What the option `history` takes beside `true`. */
+export interface HistoryOptions<TName extends string> {
+  /** Properties whose values are left out of the history; those that are `hidden()` always are. Default: none. */
+  readonly redact?: readonly NoInfer<TName>[]
 }
 
 /** What `sharedEntity` and `tenantEntity` take: MikroORM's `defineEntity` options without `schema`, which follows from the scope. */
@@ -52,6 +58,8 @@ export interface ScopedEntityOptions<
   readonly indexes?: readonly ScopedIndex<Extract<keyof TProperties, string> | AuditField>[]
   /** Unique constraints: among live rows, unless `live: false` or a `where` says otherwise. */
   readonly uniques?: readonly ScopedIndex<Extract<keyof TProperties, string> | AuditField>[]
+  /** Records every change of a row in the history of its plane, in the same transaction. Default false. */
+  readonly history?: boolean | HistoryOptions<Extract<keyof TProperties, string>>
   /**
    * What becomes of a row when the row that a to-one relation refers to is deleted, by the relation's name: `cascade` deletes it too (and
    * restores it with the other), `restrict` refuses to delete the other, `keep` leaves it. Default: `keep`.
@@ -195,7 +203,7 @@ function scoped<TName extends string, TTable extends string, TProperties extends
   plane: Plane,
   visibleTo?: string,
 ): ScopedEntity<TName, TTable, TProperties, TAudit> {
-  const { properties, audit, onSoftDelete = {}, indexes, uniques, ...meta } = options
+  const { properties, history = false, audit, onSoftDelete = {}, indexes, uniques, ...meta } = options
   const isAudited = audit !== false
   const policies = onSoftDelete as Readonly<Record<string, DeletePolicy>>
   const own: EntityProperties = typeof properties === 'function' ? properties(p) : properties
@@ -204,7 +212,7 @@ function scoped<TName extends string, TTable extends string, TProperties extends
     ...(isAudited ? auditProperties() : {}),
     ...(Object.values(policies).includes('cascade') ? deletedWithProperty() : {}),
   }
-  const problems = problemsOf(options.name, own, added, policies, isAudited)
+  const problems = problemsOf(options.name, own, added, policies, isAudited, history !== false)
   if (problems.length > 0) throw new ConfigurationError(problems)
   const entity = defineEntity({
     ...meta,
@@ -223,8 +231,15 @@ function scoped<TName extends string, TTable extends string, TProperties extends
   const marks = marksOf(entity.meta)
   marks[SCOPE] = scope
   if (visibleTo !== undefined) marks[VISIBLE_TO] = visibleTo
+  if (history !== false) marks[HISTORY] = historyMark(options.name, own, history === true ? [] : (history.redact ?? []))
   setPolicies(entity.meta, policies)
   return entity
+}
+
+function historyMark(entity: string, own: EntityProperties, redact: readonly string[]): HistoryMark {
+  const unknown = redact.filter(name => !(name in own))
+  if (unknown.length > 0) throw new ConfigurationError([`${entity}: history.redact names ${unknown.join(', ')}, which it does not have.`])
+  return Object.freeze({ redact: new Set(redact) })
 }
 
 function problemsOf(
@@ -233,9 +248,11 @@ function problemsOf(
   added: EntityProperties,
   policies: Readonly<Record<string, DeletePolicy>>,
   isAudited: boolean,
+  isRecorded: boolean,
 ): string[] {
   const twice = Object.keys(added).filter(property => property in own)
   const problems = twice.length === 0 ? [] : [`${name}: ${twice.join(', ')} come with the entity; do not define them again.`]
+  if (!isAudited && isRecorded) problems.push(`${name}: history needs the audit fields, and audit is false.`)
   if (!isAudited && Object.keys(policies).length > 0) problems.push(`${name}: onSoftDelete needs the audit fields, and audit is false.`)
   return problems
 }

@@ -18,6 +18,12 @@ export const WILDCARD_SCHEMA = '*'
 export const SCOPE = Symbol.for('mikro-tenantkit.scope')
 export const CONTROL_ONLY = Symbol.for('mikro-tenantkit.control-only')
 export const VISIBLE_TO = Symbol.for('mikro-tenantkit.visible-to')
+export const HISTORY = Symbol.for('mikro-tenantkit.history')
+
+/** That changes of an entity are recorded, and of which properties the values are left out. */
+export interface HistoryMark {
+  readonly redact: ReadonlySet<string>
+}
 
 /** What the wrappers leave on an entity's metadata. */
 export interface ScopeMarks {
@@ -26,6 +32,8 @@ export interface ScopeMarks {
   [CONTROL_ONLY]?: boolean
   /** The property that lists the tenants who may see a row; empty means everyone. */
   [VISIBLE_TO]?: string
+  /** Present when its changes are recorded. */
+  [HISTORY]?: HistoryMark
 }
 
 /** The marks of an entity's metadata, to read and to write. */

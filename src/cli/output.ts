@@ -1,7 +1,8 @@
 /**
- * Where a command writes. The result goes to standard output, everything said on the way to standard error; colours only on a terminal.
+ * Where a command writes. The result goes to standard output, everything said on the way to standard error; colours only where they are wanted.
  */
 import { stripVTControlCharacters, styleText } from 'node:util'
+import { startProgress, type Progress } from './progress.ts'
 
 /** The outside world of a command line; tests and scripts pass their own. */
 export interface CliIo {
@@ -17,18 +18,26 @@ export interface CliIo {
   readonly colour: boolean
   /** Whether progress and problems may be coloured. */
   readonly errorColour: boolean
-  /** The widest line of a usage text, in characters. */
+  /** The widest line of a usage text and of a progress bar, in characters. */
   readonly columns: number
+  /** Whether somebody watches standard error, so that a progress bar may be drawn over itself. Default false: lines now and then. */
+  readonly watched?: boolean
   /** Ends the command early; the reason is the exit code. */
   readonly signal?: AbortSignal
 }
 
 type Style = Parameters<typeof styleText>[0]
 
+/** To the begin of the line, and empties it. */
+const CLEAR = '\r\u001b[2K'
+
 /** The voice of one command. */
 export class Output {
   readonly json: boolean
   readonly #io: CliIo
+  /** The bar that stands on the last line of the terminal. */
+  #bar: string | undefined
+  #closed = false
 
   constructor(io: CliIo, json: boolean) {
     this.#io = io
@@ -46,9 +55,41 @@ export class Output {
       )
   }
 
-  /** A line on standard error. */
+  /** A line on standard error, above the bar if one is drawn. */
   say(line: string): void {
-    this.#io.stderr(`${line}\n`)
+    this.#io.stderr(this.#bar === undefined ? `${line}\n` : `${CLEAR}${line}\n${this.#bar}`)
+  }
+
+  /**
+   * Shows on standard error how far a command has come: a bar on a terminal, else lines. Whoever starts it ends it.
+   *
+   * @example
+   * const progress = output.progress('Migrating', 'tenants', slugs.length)
+   * for (const slug of slugs) progress.step(slug, await migrate(slug))
+   * progress.end()
+   */
+  progress(title: string, unit: string, total: number): Progress {
+    const draw = (bar: string | undefined): void => {
+      if (this.#closed || (bar === undefined && this.#bar === undefined)) return
+      this.#io.stderr(`${CLEAR}${bar ?? ''}`)
+      this.#bar = bar
+    }
+    return startProgress({
+      title,
+      unit,
+      total,
+      columns: this.#io.columns,
+      say: line => void (this.#closed || this.say(line)),
+      draw: this.#io.watched === true ? draw : undefined,
+      paint: (style, text) => this.paintError(style, text),
+    })
+  }
+
+  /** Takes away a bar that nobody ended: the command was interrupted. What still goes on shows no more progress. */
+  close(): void {
+    this.#closed = true
+    if (this.#bar !== undefined) this.#io.stderr(CLEAR)
+    this.#bar = undefined
   }
 
   /** A part of the result, coloured where that is possible. */

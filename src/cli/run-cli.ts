@@ -3,15 +3,25 @@ import { setTimeout } from 'node:timers/promises'
 import yargs, { type Argv } from 'yargs'
 import { check } from './commands/check.ts'
 import type { Work } from './commands/command.ts'
+import { doctor } from './commands/doctor.ts'
+import { drift } from './commands/drift.ts'
 import { entities } from './commands/entities.ts'
 import { keys } from './commands/keys.ts'
-import { migrate, migrateCreate } from './commands/migrate.ts'
+import { migrateCreate } from './commands/migrate-create.ts'
+import { migrateDown } from './commands/migrate-down.ts'
+import { migrateResume } from './commands/migrate-resume.ts'
+import { migrateStatus } from './commands/migrate-status.ts'
+import { migrate } from './commands/migrate.ts'
+import { registerOf, type CliCommand } from './commands/own.ts'
+import { runFile } from './commands/run.ts'
 import { tenants } from './commands/tenants.ts'
 import { Output, type CliIo } from './output.ts'
 import { InterruptedError, WrongUsageError, printProblem } from './problem.ts'
 import { Session } from './session.ts'
+import { isWatched, wantsColour } from './terminal.ts'
+import { usageProblem, type UsageProblem } from './usage.ts'
 
-const COMMANDS = [check, entities, tenants, migrate, migrateCreate, keys]
+const COMMANDS = [check, doctor, drift, entities, tenants, migrate, migrateCreate, migrateStatus, migrateResume, migrateDown, runFile, keys]
 const EXIT = Object.freeze({ done: 0, failed: 1, usage: 2 })
 const WIDEST = 120
 /** How long closing may take after an interruption, in milliseconds. */
@@ -23,7 +33,7 @@ interface Call {
   readonly work: Work | undefined
   /** What yargs wrote: the usage text, or the version. */
   readonly text: string
-  readonly problem: string | undefined
+  readonly problem: UsageProblem | undefined
 }
 
 /**
@@ -31,16 +41,17 @@ interface Call {
  * everything it opened is closed.
  *
  * @param io Where it reads and writes. Default: this process.
+ * @param own Commands beside the framework's.
  * @example
  * process.exitCode = await runCli(['tenants', 'list', '--json'])
  */
-export async function runCli(argv: readonly string[], io: CliIo = processIo()): Promise<number> {
-  const call = parse(argv, io)
+export async function runCli(argv: readonly string[], io: CliIo = processIo(), own: readonly CliCommand[] = []): Promise<number> {
+  const call = parse(argv, io, own)
   const output = new Output(io, call.json)
   const debug = Boolean(io.env['TENANTKIT_DEBUG'])
   if (call.problem !== undefined) {
     if (!call.json) output.say(`${call.text}\n`)
-    printProblem(output, new WrongUsageError(call.problem, { hint: 'See `tenantkit --help`, or `tenantkit <command> --help`.' }), debug)
+    printProblem(output, new WrongUsageError(call.problem.message, { hint: call.problem.hint }), debug)
     return EXIT.usage
   }
   if (call.work === undefined) {
@@ -51,8 +62,10 @@ export async function runCli(argv: readonly string[], io: CliIo = processIo()): 
   const outcome = await settled(call.work, session, io.signal)
   const closing = await closed(session, io.signal)
   const failure = outcome ?? closing
+  output.close()
   if (failure !== undefined) printProblem(output, failure.error, debug)
   if (failure?.error instanceof InterruptedError) return Number(io.signal?.reason)
+  if (failure?.error instanceof WrongUsageError) return EXIT.usage
   return failure === undefined ? EXIT.done : EXIT.failed
 }
 
@@ -64,9 +77,10 @@ export function processIo(): CliIo {
     stderr: text => void stderr.write(text),
     env,
     cwd: process.cwd(),
-    colour: stdout.isTTY && stdout.hasColors(),
-    errorColour: stderr.isTTY && stderr.hasColors(),
-    columns: stdout.columns || 100,
+    colour: wantsColour(stdout, env),
+    errorColour: wantsColour(stderr, env),
+    columns: (stdout.isTTY ? stdout.columns : stderr.columns) || 100,
+    watched: isWatched(stderr, env),
   }
 }
 
@@ -106,7 +120,7 @@ async function closed(session: Session, signal: AbortSignal | undefined): Promis
 }
 
 /** Reads the arguments; no command runs yet, so that a wrong usage has no effect. */
-function parse(argv: readonly string[], io: CliIo): Call {
+function parse(argv: readonly string[], io: CliIo, own: readonly CliCommand[]): Call {
   let work: Work | undefined
   let problem: string | undefined
   let text = ''
@@ -114,7 +128,7 @@ function parse(argv: readonly string[], io: CliIo): Call {
   const end = argv.indexOf('--')
   const json = argv.slice(0, end < 0 ? undefined : end).some(each => each === '--json' || each === '--json=true')
   const program = commandLine(io)
-  for (const register of COMMANDS) register(program, chosen => void (work = chosen))
+  for (const register of [...COMMANDS, ...own.map(registerOf)]) register(program, chosen => void (work = chosen))
   program.fail((message, error, command) => {
     problem ??= message || (error as Error | undefined)?.message || 'Wrong usage.'
     command.showHelp(written => void (help = written))
@@ -128,7 +142,8 @@ function parse(argv: readonly string[], io: CliIo): Call {
   } catch (error) {
     problem ??= (error as Error).message
   }
-  return { json, config, work: problem === undefined && text === '' ? work : undefined, text: problem === undefined ? text : help, problem }
+  if (problem !== undefined) return { json, config, work: undefined, text: help, problem: usageProblem(problem, argv, help) }
+  return { json, config, work: text === '' ? work : undefined, text, problem }
 }
 
 function commandLine(io: CliIo): Argv {

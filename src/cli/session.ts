@@ -1,4 +1,5 @@
 /** One run of the command line: what commands are given, and what is closed after them. */
+import { dirname } from 'node:path'
 import type { TenancyOptions } from '../options.ts'
 import type { Tenancy } from '../tenancy.ts'
 import { findConfiguration, loadOptions } from './configuration.ts'
@@ -23,8 +24,13 @@ export class Session {
 
   /** The project's options. @throws CONFIGURATION_INVALID */
   options(): Promise<TenancyOptions> {
-    this.#options ??= loadOptions(findConfiguration(this.io.cwd, this.#config))
+    this.#options ??= loadOptions(this.#path())
     return this.#options
+  }
+
+  /** The project's folder: the one that holds its configuration. @throws CONFIGURATION_INVALID */
+  folder(): string {
+    return dirname(this.#path())
   }
 
   /** The project's tenancy, connected. */
@@ -46,6 +52,10 @@ export class Session {
     // The tenancy closes its options; where it never came to be, what its options had begun (an embedded server) is closed here.
     const options = await this.#options?.catch(() => undefined)
     if (this.#tenancy !== undefined) await options?.close?.()
+  }
+
+  #path(): string {
+    return findConfiguration(this.io.cwd, this.#config)
   }
 
   async #open(): Promise<Tenancy> {

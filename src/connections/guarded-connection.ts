@@ -6,7 +6,7 @@
  * an unqualified name into the error that says what is missing.
  */
 import type { Configuration } from '@mikro-orm/postgresql'
-import { ConnectionClosedError, NoTenantContextError, PoolExhaustedError, TenancyError } from '../errors.ts'
+import { ConnectionClosedError, NoTenantContextError, PoolExhaustedError, SqlRefusedError, TenancyError } from '../errors.ts'
 import { beginClock } from '../context/clock.ts'
 import type { ConnectionBudget } from './connection-budget.ts'
 import { governPool, type GovernablePool, type GovernedPool } from './governed-pool.ts'
@@ -35,6 +35,7 @@ export interface Governance extends Omit<AccountOptions, 'server' | 'max'> {
 /** The part of a Kysely driver that is guarded; its methods are replaced in place because its state is private. */
 interface KyselyDriver {
   acquireConnection(...args: unknown[]): Promise<KyselyConnection>
+  destroy(): Promise<void>
 }
 interface KyselyConnection {
   executeQuery(...args: unknown[]): Promise<unknown>
@@ -97,6 +98,8 @@ export class GuardedConnection extends BaseConnection {
     this.#closed = true
     this.#governed?.close()
     await super.close(force)
+    // Kysely ends the pool of a driver that it began itself alone: those of runs may have used this one, and it not once.
+    await this.#driver?.destroy()
   }
 
   /** What is written in a transaction carries one instant. */
@@ -162,10 +165,12 @@ export class GuardedConnection extends BaseConnection {
   #guardQueries(connection: KyselyConnection): void {
     guarded.add(connection)
     const execute = connection.executeQuery.bind(connection)
-    connection.executeQuery = (...args) =>
-      execute(...args).catch((error: unknown) => {
+    connection.executeQuery = async (...args) => {
+      assertLeavesNothing((args[0] as { readonly sql: unknown }).sql)
+      return execute(...args).catch((error: unknown) => {
         throw this.#translate(error)
       })
+    }
     const stream = connection.streamQuery.bind(connection)
     const translate = (error: unknown): Error => this.#translate(error)
     connection.streamQuery = async function* (...args) {
@@ -193,6 +198,18 @@ export class GuardedConnection extends BaseConnection {
     }
     return refusedStartUp(error) ?? (error instanceof Error ? error : new Error(String(error)))
   }
+}
+
+/** What would stay in the session for whoever has the connection next; what ends with the transaction may be set. */
+const LEAVES_SOMETHING = /^\s*(?:set(?!\s+(?:local|constraints|transaction)\b)|reset|discard|listen|unlisten|prepare)\s/i
+
+/** Looks at the beginning alone: it stops mistakes, and costs nothing that could be measured. @throws SQL_REFUSED */
+function assertLeavesNothing(sql: unknown): void {
+  if (typeof sql !== 'string' || !LEAVES_SOMETHING.test(sql)) return
+  throw new SqlRefusedError(
+    `The statement "${/^\s*\w+\s+\w*/.exec(sql)![0].trim()} …", which outlives the transaction on a connection that others use next,`,
+    'Write set local inside em().transactional(…).',
+  )
 }
 
 /** PostgreSQL quotes the name as it was written: `relation "invoice" does not exist` against `relation "acme.invoice" does not exist`. */

@@ -31,7 +31,13 @@ export interface ConnectionInternals {
   commit(transaction: unknown, ...rest: unknown[]): Promise<void>
   rollback(transaction: unknown, ...rest: unknown[]): Promise<void>
   transactional<T>(work: (transaction: object) => Promise<T>, options?: TransactionalOptions): Promise<T>
-  execute(query: unknown, params?: readonly unknown[], method?: 'all' | 'get' | 'run', transaction?: unknown): Promise<unknown>
+  execute(
+    query: unknown,
+    params?: readonly unknown[],
+    method?: 'all' | 'get' | 'run',
+    transaction?: unknown,
+    logging?: object,
+  ): Promise<unknown>
   stream(query: unknown, params?: readonly unknown[], transaction?: unknown, ...rest: unknown[]): AsyncIterableIterator<unknown>
   callRoutine(routine: unknown, args?: unknown, transaction?: unknown): Promise<unknown>
   checkConnection(): Promise<unknown>
@@ -50,12 +56,29 @@ export interface TransactionalOptions {
 
 /** A driver of Kysely. */
 export interface KyselyDriver {
-  acquireConnection(...args: unknown[]): Promise<unknown>
+  init(...args: unknown[]): Promise<void>
+  acquireConnection(...args: unknown[]): Promise<PooledConnection>
+  beginTransaction(connection: PooledConnection, settings: unknown): Promise<void>
+  commitTransaction(connection: PooledConnection): Promise<void>
+  rollbackTransaction(connection: PooledConnection): Promise<void>
+  savepoint(connection: PooledConnection, ...how: readonly unknown[]): Promise<void>
+  rollbackToSavepoint(connection: PooledConnection, ...how: readonly unknown[]): Promise<void>
+  releaseSavepoint(connection: PooledConnection, ...how: readonly unknown[]): Promise<void>
+  releaseConnection(connection: PooledConnection): Promise<void>
+}
+
+/** A connection that a driver of Kysely gives out. */
+export interface PooledConnection {
+  executeQuery(...args: unknown[]): Promise<unknown>
+  streamQuery(...args: unknown[]): AsyncIterableIterator<unknown>
+  cancelQuery(...args: unknown[]): Promise<void>
+  killSession(...args: unknown[]): Promise<void>
+  collectSessionInfo(...args: unknown[]): Promise<void>
 }
 
 /** A connection that hands out what its Kysely is driven by. */
 export interface DrivenConnection extends ConnectionInternals {
-  kyselyDriver(): KyselyDriver
+  kyselyDriver(): unknown
 }
 
 export const BaseConnection = PostgreSqlConnection as unknown as new (
@@ -77,7 +100,7 @@ export interface QueryBuilderInternals {
   readonly driver: DriverInternals
   readonly em?: EntityManager
   /** The transaction it was made for. */
-  readonly context?: unknown
+  context?: unknown
   readonly state: {
     /** What it writes, by column. */
     readonly data?: unknown
@@ -85,7 +108,7 @@ export interface QueryBuilderInternals {
       Record<string, { readonly schema?: string; readonly prop: { readonly name: string; readonly targetMeta?: EntityMetadata } }>
     >
   }
-  toQuery(): unknown
+  toQuery(): { readonly sql: string; readonly params: readonly unknown[] }
   getNativeQuery(...args: unknown[]): unknown
   andWhere(condition: object): unknown
   withSchema(schema?: string): QueryBuilderInternals
@@ -133,7 +156,9 @@ export const BaseQueryBuilder = QueryBuilder as unknown as new (
 /** The options that MikroORM hands to its driver, as far as they are read here. */
 export interface DriverOptions extends SchemaOptions {
   readonly ctx?: unknown
-  readonly em?: unknown
+  readonly em?: { readonly id: number; getTransactionSessionContext(): unknown }
+  readonly limit?: number
+  readonly logging?: object
 }
 
 export interface DriverInternals {
@@ -159,6 +184,9 @@ export interface DriverInternals {
   ): QueryBuilderInternals
   resolveConnectionType(asked: { readonly ctx?: unknown; readonly connectionType?: 'read' | 'write' | undefined }): 'read' | 'write'
   joinedProps(meta: EntityMetadata, populate: readonly { field: string }[], options?: unknown): { field: string }[]
+  createQueryBuilderFromOptions(meta: EntityMetadata, where: object, options: object): Promise<QueryBuilderInternals>
+  mapResult(row: unknown, meta: EntityMetadata): unknown
+  rethrow<T>(promise: Promise<T>): Promise<T>
   find(entityName: unknown, where: unknown, options?: DriverOptions): Promise<unknown[]>
   findOne(entityName: unknown, where: unknown, options?: DriverOptions): Promise<unknown>
   count(entityName: unknown, where: unknown, options?: DriverOptions): Promise<number>
@@ -177,6 +205,7 @@ export interface DriverInternals {
   nativeUpdateMany(entityName: unknown, ...rest: unknown[]): Promise<unknown>
   nativeDelete(entityName: unknown, ...rest: unknown[]): Promise<unknown>
   nativeClone(entityName: unknown, ...rest: unknown[]): Promise<unknown>
+  syncCollections(collections: Iterable<unknown>, options?: { readonly ctx?: unknown }): Promise<void>
   connect(options?: unknown): Promise<unknown>
   reconnect(options?: unknown): Promise<unknown>
   setMetadata(metadata: unknown): void

@@ -11,7 +11,8 @@ const REFUSED_NAMES: readonly string[] = [
   // Set what SET sets.
   'set_config',
   'pg_settings',
-  // Run text.
+  'set_limit',
+  // Run text: PostgreSQL's own functions, and those of extensions.
   '(?:query|cursor|table|schema|database)_to_xml\\w*',
   'ts_stat',
   'ts_rewrite',
@@ -19,6 +20,8 @@ const REFUSED_NAMES: readonly string[] = [
   'crosstab\\w*',
   'connectby',
   'xpath_table',
+  'run_command_on_\\w*',
+  'pg_background_\\w*',
   // Outlive the transaction: locks of the session, its temporary tables, its random numbers.
   'pg_(?:try_)?advisory_(?!xact_)\\w*',
   'pg_temp\\w*',

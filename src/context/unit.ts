@@ -38,6 +38,30 @@ interface Lifetime {
 
 const owners = new WeakMap<ReservedConnection, Lifetime | undefined>()
 
+/** A class: an object with a getter of its own is slow to make, and garbage that lives long. */
+class UnitContext implements TenancyContext {
+  readonly tenant: TenantRef
+  readonly actor: Actor | undefined
+  readonly em: NonNullable<TenancyContext['em']>
+  readonly control: TenancyContext['control']
+  readonly requestId: string | undefined
+  readonly unit: Unit
+
+  constructor(unit: Unit, { tenant, actor, em, control, requestId }: UnitOptions) {
+    this.tenant = tenant
+    this.actor = actor
+    this.em = em
+    this.control = control
+    this.requestId = requestId
+    this.unit = unit
+    Object.freeze(this)
+  }
+
+  get signal(): AbortSignal {
+    return this.unit.signal()
+  }
+}
+
 export class Unit {
   readonly tenant: TenantRef
   readonly context: TenancyContext
@@ -52,20 +76,7 @@ export class Unit {
     this.#options = options
     this.tenant = options.tenant
     this.#lifetime = { tenant: options.tenant, state: 'active' }
-    const { tenant, em, actor, control, requestId } = options
-    const signal = () => this.#signal()
-    // The signal is made when somebody asks for it.
-    this.context = Object.freeze({
-      tenant,
-      actor,
-      em,
-      control,
-      requestId,
-      unit: this,
-      get signal() {
-        return signal()
-      },
-    })
+    this.context = new UnitContext(this, options)
     this.#outer = currentUnit()
     this.#outer?.adopt(this)
     options.signal?.addEventListener('abort', this.abort, { once: true })
@@ -116,7 +127,8 @@ export class Unit {
     this.#inner?.delete(unit)
   }
 
-  #signal(): AbortSignal {
+  /** @internal Made when somebody asks for it. */
+  signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController()
       if (this.state === 'aborted') this.#controller.abort(new RunAbortedError(this.tenant.slug))

@@ -106,6 +106,24 @@ export function generateKey(id: string = newKeyId()): string {
   return `${id}:${randomBytes(KEY_BYTES).toString('base64')}`
 }
 
+/**
+ * The ids of keys that look written by hand instead of made by {@link generateKey}: few different bytes, a text, a sequence.
+ *
+ * Of 10^13 random keys not one looks so. What is malformed is left to {@link parseKeyRing}.
+ */
+export function weakKeyIds(text: string): readonly string[] {
+  return text.split(',').flatMap(entry => {
+    const found = parseEntry(entry.trim())
+    return typeof found !== 'string' && isWeak(found.key.export()) ? [found.id] : []
+  })
+}
+
+function isWeak(bytes: Buffer): boolean {
+  const isText = bytes.every(byte => byte >= 0x20 && byte < 0x7f)
+  const isSequence = bytes.every((byte, index) => index < 2 || byte - bytes[index - 1]! === bytes[1]! - bytes[0]!)
+  return isText || isSequence || new Set(bytes).size < KEY_BYTES / 2
+}
+
 function newKeyId(): string {
   return `k${new Date().toISOString().slice(0, 10).replaceAll('-', '')}-${randomBytes(2).toString('hex')}`
 }

@@ -70,6 +70,8 @@ export function tenantMiddleware(tenancy: Tenancy, options: TenantMiddlewareOpti
     const tenant = await tenancy.find(slug)
     if (tenant === undefined) throw new TenantNotFoundError(slug)
     if (identity !== undefined) await authorized(identity, tenant.ref, options)
+    tenancy.assertServing(tenant)
+    if (identity?.actor.plane === 'global') await tenancy.entered(identity.actor, tenant.ref, state.requestId)
     const work = async (): Promise<void> => {
       state.tenant = tenant.ref
       state.em = em()
@@ -120,17 +122,30 @@ function wrongOrder(): ConfigurationError {
   )
 }
 
-async function slugOf(ctx: Context, options: TenantMiddlewareOptions, identity: Identity | undefined): Promise<string | undefined> {
-  const session = options.session?.(ctx)
-  const evidence: RequestEvidence = {
-    // Not ctx.get: it says '' for a header that is not there, and joins what was repeated.
-    header: name => headerValues(ctx.req, name),
-    get host() {
-      return ctx.host
-    },
-    claims: identity?.claims,
-    ...(session === undefined ? {} : { session }),
+/** A class: an object with a getter of its own is slow to make, and garbage that lives long. */
+class KoaEvidence implements RequestEvidence {
+  readonly claims: RequestEvidence['claims']
+  readonly session: RequestEvidence['session']
+  readonly #ctx: Context
+
+  constructor(ctx: Context, claims: RequestEvidence['claims'], session: RequestEvidence['session']) {
+    this.#ctx = ctx
+    this.claims = claims
+    this.session = session
   }
+
+  get host(): string {
+    return this.#ctx.host
+  }
+
+  /** Not ctx.get: it says '' for a header that is not there, and joins what was repeated. */
+  header(name: string): readonly string[] | undefined {
+    return headerValues(this.#ctx.req, name)
+  }
+}
+
+async function slugOf(ctx: Context, options: TenantMiddlewareOptions, identity: Identity | undefined): Promise<string | undefined> {
+  const evidence = new KoaEvidence(ctx, identity?.claims, options.session?.(ctx))
   const anonymous = identity === undefined && options.anonymous !== true
   try {
     const slug = await resolveTenant(options.resolvers, evidence)

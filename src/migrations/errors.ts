@@ -26,6 +26,18 @@ export class MigrationFailedError extends TenancyError {
   }
 }
 
+/** A migration would lose data, and nobody said that it may. Nothing of it was run. */
+export class DestructiveMigrationError extends TenancyError {
+  readonly code = 'DESTRUCTIVE_MIGRATION'
+  readonly status = 409
+  constructor(migration: string, statement: string) {
+    super(`${migration} would lose data: ${shown(statement.trim().replace(/\s+/g, ' '))}`, {
+      hint: 'If that is meant, give --allow-destructive (allowDestructive), or let the migration declare `override readonly destructive = true`.',
+      details: { migration },
+    })
+  }
+}
+
 /** Another run migrates this target, and it did not end in time. */
 export class MigrationBusyError extends TenancyError {
   readonly code = 'OPERATION_CONFLICT'
@@ -34,6 +46,19 @@ export class MigrationBusyError extends TenancyError {
     super(`Another run migrates ${shown(key)} and did not end within ${waitedMs} ms.`, {
       hint: 'Wait until it has ended, then migrate again.',
       retryAfterSeconds: 5,
+    })
+  }
+}
+
+/** A run of migrations was cut off; the tenants that were done are done. `details.run` is its id. */
+export class MigrationInterruptedError extends TenancyError {
+  readonly code = 'MIGRATION_INTERRUPTED'
+  readonly status = 503
+  constructor(run: string, cause?: unknown) {
+    super(`The migration run ${run} was interrupted${cause === undefined ? '' : `: ${reasonOf(cause)}`}.`, {
+      hint: `Go on with \`tenantkit migrate:resume ${run}\`: what was applied is not applied twice.`,
+      details: { run },
+      cause,
     })
   }
 }

@@ -3,19 +3,27 @@ import { readdir } from 'node:fs/promises'
 import { snakeCase } from '../classification/entities.ts'
 import type { Plane } from '../classification/scope.ts'
 import { SHARED_SCHEMA } from '../naming.ts'
+import { isDestructive } from './destructive.ts'
+import { DestructiveMigrationError } from './errors.ts'
 import { BaseFileGenerator } from './internals.ts'
 
 /** A statement that adds a foreign key to a shared table. */
 export const SHARED_REFERENCE = new RegExp(`^alter table .* foreign key .* references "${SHARED_SCHEMA}"\\.`, 'is')
 const FILE_STAMP = /^Migration(\d{14})/
 
-/** The generator of one plane's files, for MikroORM's option `migrations.generator`. */
-export function fileGenerator(plane: Plane) {
+/**
+ * The generator of one plane's files, for MikroORM's option `migrations.generator`.
+ *
+ * @param mayLose Whether a file may be written that loses data; it declares so.
+ */
+export function fileGenerator(plane: Plane, mayLose: boolean) {
   const base = plane === 'shared' ? 'SharedMigration' : 'TenantMigration'
 
   return class TenancyMigrationGenerator extends BaseFileGenerator {
     override async generate(diff: { up: string[]; down: string[] }, path?: string, name?: string): Promise<[string, string]> {
       const folder = path ?? this.options.path!
+      const losing = diff.up.find(isDestructive)
+      if (losing !== undefined && !mayLose) throw new DestructiveMigrationError('The change of the entities', losing)
       const taken = (await readdir(folder).catch(() => [])).flatMap(file => FILE_STAMP.exec(file)?.[1] ?? [])
       // The stock one would overwrite a file of the same second, and a clock that went back would sort the new file before older ones.
       await waitUntilAfter(taken.toSorted().at(-1))
@@ -24,7 +32,8 @@ export function fileGenerator(plane: Plane) {
 
     override generateMigrationFile(className: string, diff: { up: string[]; down: string[] }): string {
       const down = diff.down.length > 0 ? `\n${method('down', diff.down)}` : ''
-      return `import { ${base} } from 'mikro-tenantkit'\n\nexport class ${className} extends ${base} {\n${method('up', diff.up)}${down}}\n`
+      const declared = diff.up.some(isDestructive) ? '  override readonly destructive = true\n\n' : ''
+      return `import { ${base} } from 'mikro-tenantkit'\n\nexport class ${className} extends ${base} {\n${declared}${method('up', diff.up)}${down}}\n`
     }
   }
 }

@@ -100,6 +100,7 @@ export interface MigratorInternals {
   readonly driver: DriverInternals
   create(path?: string, blank?: boolean, initial?: boolean, name?: string): Promise<CreatedMigration>
   createInitial(path?: string, name?: string, blank?: boolean): Promise<CreatedMigration>
+  getSchemaDiff(blank: boolean, initial: boolean): Promise<{ up: string[]; down: string[] }>
   checkSchema(): Promise<boolean>
   hasSnapshot(): Promise<boolean>
   getSchemaFromSnapshot(): Promise<DatabaseSchema | undefined>

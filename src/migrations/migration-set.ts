@@ -9,7 +9,7 @@ import type { Plane } from '../classification/scope.ts'
 import type { Isolation } from '../context/context.ts'
 import { ConfigurationError } from '../errors.ts'
 import type { MigrationClass } from './internals.ts'
-import { SharedMigration, TenantMigration, placeMigration } from './migration.ts'
+import { SharedMigration, TenantMigration, declarationsOf, placeMigration } from './migration.ts'
 import { BUNDLED } from './registry-migrations.ts'
 
 const SCRIPT = /^(?!.*\.d\.)(.+)\.(?:ts|js|mts|mjs)$/
@@ -20,10 +20,18 @@ export interface NamedMigration {
   readonly migration: MigrationClass
 }
 
-/** What a migration would do: its statements, or `undefined` if it is code that must be run to know. */
+/** What a migration would do. */
 export interface CollectedMigration {
   readonly name: string
+  /** Its statements, or `undefined` if it is code that must be run to know, or runs in no transaction. */
   readonly statements: readonly string[] | undefined
+  /** Its statements, those of one that runs in no transaction as well. */
+  readonly shown: readonly string[] | undefined
+  readonly transactional: boolean
+  /** Declared: the tenant may be used meanwhile. */
+  readonly online: boolean
+  /** Declared: it is meant that data goes. */
+  readonly destructive: boolean
 }
 
 export class MigrationSet {
@@ -120,11 +128,15 @@ export async function collect(
   format: FormatQuery,
 ): Promise<CollectedMigration[]> {
   const collected: CollectedMigration[] = []
-  for (const { name, migration } of migrations) collected.push({ name, statements: await statementsOf(migration, isolation, format) })
+  for (const { name, migration } of migrations) collected.push({ name, ...(await statementsOf(migration, isolation, format)) })
   return collected
 }
 
-async function statementsOf(migration: MigrationClass, isolation: Isolation, format: FormatQuery): Promise<readonly string[] | undefined> {
+async function statementsOf(
+  migration: MigrationClass,
+  isolation: Isolation,
+  format: FormatQuery,
+): Promise<Omit<CollectedMigration, 'name'>> {
   let asked = false
   const recorder = new Proxy(
     {},
@@ -137,19 +149,16 @@ async function statementsOf(migration: MigrationClass, isolation: Isolation, for
   )
   const instance = new migration(recorder, recorder)
   placeMigration(instance, { schema: 'tenant', isolation })
+  const transactional = instance.isTransactional()
   try {
-    if (!instance.isTransactional()) return undefined
     await instance.up()
   } catch (error) {
     if (!asked) throw error
   }
   // Also where the migration caught the refusal itself.
-  return asked
-    ? undefined
-    : instance
-        .getQueries()
-        .map(query => bare(format(query)))
-        .filter(sql => sql !== '')
+  const queries = asked ? undefined : instance.getQueries()
+  const shown = queries?.map(query => bare(format(query))).filter(sql => sql !== '')
+  return { statements: transactional ? shown : undefined, shown, transactional, ...declarationsOf(instance) }
 }
 
 /** A statement that can be joined to others by `;`. */

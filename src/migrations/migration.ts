@@ -12,6 +12,18 @@ export interface MigrationPlace {
   readonly isolation: Isolation
 }
 
+/** What a migration says of itself. */
+export interface MigrationDeclarations {
+  readonly online: boolean
+  readonly destructive: boolean
+}
+
+/** What a migration declares; one that extends MikroORM's own class declares nothing. */
+export function declarationsOf(migration: Migration): MigrationDeclarations {
+  const { online, destructive } = migration as Partial<MigrationDeclarations>
+  return { online: online === true, destructive: destructive === true }
+}
+
 const places = new WeakMap<Migration, MigrationPlace>()
 
 /** Tells a migration where it runs. Called by the runner before `up` or `down`. */
@@ -28,6 +40,13 @@ function placeOf(migration: Migration): MigrationPlace {
 
 /** What both base classes share. */
 abstract class PlacedMigration extends Migration {
+  /**
+   * Whether the tenant may be used while this runs: the program that is deployed works before it and after it, and no lock is held for long.
+   * Default false: the tenant answers 503 meanwhile. The control plane is never closed.
+   */
+  readonly online: boolean = false
+  /** Whether it is meant that data goes. Default false: a statement that would lose some is refused. */
+  readonly destructive: boolean = false
   #em: EntityManager | undefined
 
   /**

@@ -8,9 +8,11 @@ import { SHARED_SCHEMA, quoteIdentifier, quoteLiteral } from '../naming.ts'
 import type { MigrationRow } from './internals.ts'
 import { SHARED_REFERENCE } from './file-generator.ts'
 import { Lanes } from './lanes.ts'
-import { MigrationSet, collect } from './migration-set.ts'
+import { LOCK_PATIENCE, type LockPatience } from './lock-retries.ts'
+import { MigrationSet, collect, type CollectedMigration } from './migration-set.ts'
 import { migratorOf } from './migrator.ts'
 import { RunningOrm, describe } from './orm.ts'
+import { ReferenceBuilder, type Reference } from './reference.ts'
 import { MigrationRunner, TRACKING_TABLE, trackingTableSql, type MigrationTarget, type Selection } from './runner.ts'
 import { schemaGeneratorOf } from './schema-generator.ts'
 
@@ -28,8 +30,16 @@ export interface MigrationSettings {
   readonly concurrency?: number
   /** How long a run waits for another one on the same target, in milliseconds, before `OPERATION_CONFLICT`. Default 60000. */
   readonly lockWaitMs?: number
+  /** How locks on tables are waited for. Default: 8 tries of 2000 ms. */
+  readonly locks?: LockPatience
   /** The entities as the runtime's ORM discovered them, for migrations that use an EntityManager. Default: discovered anew. */
   readonly metadata?: () => MetadataStorage
+}
+
+/** How a migration file is written. */
+export interface CreateFileOptions {
+  /** Whether it may lose data; it declares so. Default false. */
+  readonly allowDestructive?: boolean
 }
 
 /** The statements that make a new tenant, each apart. */
@@ -40,7 +50,7 @@ export interface PreparedScript {
   readonly head: string | undefined
   /** All migrations that the statements hold. */
   readonly names: readonly string[]
-  /** SHA-256 of the statements, in hexadecimal: the same for two tenants that were made alike. */
+  /** SHA-256 of the statements and the names of code, in hexadecimal: the same for two tenants that were made alike. */
   readonly fingerprint: string
   /** What must still be run by `up` afterwards, in order: the first migration that is code, and all after it. */
   readonly code: readonly string[]
@@ -63,14 +73,22 @@ export class Migrations {
   readonly #running: RunningOrm
   readonly #lanes: Lanes
   readonly #runner: MigrationRunner
+  readonly #collected = new Map<string, Promise<readonly CollectedMigration[]>>()
   readonly #scripts = new Map<string, Promise<PreparedScript>>()
+  readonly #references = new Map<string, Promise<Reference>>()
 
   constructor(settings: MigrationSettings) {
     this.#settings = settings
     this.#sets = { shared: new MigrationSet('shared', settings.path), tenant: new MigrationSet('tenant', settings.path) }
     this.#running = new RunningOrm(settings, settings.directUrl)
     this.#lanes = new Lanes(url => this.#running.lane(url), settings.directUrl, settings.concurrency ?? DEFAULT_CONCURRENCY)
-    this.#runner = new MigrationRunner(this.#lanes, this.#running, settings.lockWaitMs ?? DEFAULT_LOCK_WAIT_MS)
+    const lockWaitMs = settings.lockWaitMs ?? DEFAULT_LOCK_WAIT_MS
+    this.#runner = new MigrationRunner(this.#lanes, this.#running, { lockWaitMs, locks: this.locks })
+  }
+
+  /** How locks on tables are waited for. */
+  get locks(): LockPatience {
+    return this.#settings.locks ?? LOCK_PATIENCE
   }
 
   /** The target of the shared set: the control plane. */
@@ -89,6 +107,17 @@ export class Migrations {
   }
 
   /**
+   * What the migrations of a set would do, in their order; no database is asked.
+   *
+   * @throws CONFIGURATION_INVALID for a file that holds no migration.
+   */
+  async collected(scope: Plane, isolation: Isolation = 'schema'): Promise<readonly CollectedMigration[]> {
+    const key = `${scope}:${isolation}:${(await this.names(scope)).join('/')}`
+    const collect = async () => this.#collect(scope, isolation)
+    return remembered(this.#collected, key, collect)
+  }
+
+  /**
    * The statements that make a new tenant in one go, instead of one migration after the other. They are the migrations' own statements.
    *
    * @throws CONFIGURATION_INVALID for a file that holds no migration.
@@ -97,10 +126,35 @@ export class Migrations {
    */
   async preparedScript(isolation: Isolation): Promise<PreparedScript> {
     const key = `${isolation}:${(await this.names('tenant')).join('/')}`
-    const cached = this.#scripts.get(key) ?? this.#prepare(isolation)
-    this.#scripts.set(key, cached)
-    cached.catch(() => this.#scripts.delete(key))
-    return cached
+    return remembered(this.#scripts, key, () => this.#prepare(isolation))
+  }
+
+  /**
+   * What the migrations make of an empty schema: what a tenant at that head should look like. Made once for each head and server version.
+   *
+   * @param head The last migration. Default: the last of all; `null`: none.
+   * @param place A database of the server to compare on, and its major version. Default: the control plane's.
+   * @throws CONFIGURATION_INVALID if there is no migration `head`, MIGRATION_FAILED
+   */
+  async reference(
+    isolation: Isolation,
+    head?: string | null,
+    place?: { readonly url: string; readonly major: number },
+  ): Promise<Reference> {
+    const names = await this.names('tenant')
+    const last = head === undefined ? (names.at(-1) ?? null) : head
+    const key = JSON.stringify([isolation, place?.major, last, names])
+    const cached = this.#references.get(key)
+    if (cached !== undefined) return cached
+    const builder = new ReferenceBuilder({
+      set: this.#sets.tenant,
+      format: query => this.#running.format(query),
+      up: (target, selection) => this.up(target, selection),
+    })
+    const built = builder.build({ isolation, head: last, url: place?.url ?? this.#settings.directUrl })
+    this.#references.set(key, built)
+    built.catch(() => this.#references.delete(key))
+    return built
   }
 
   /** The names that the target has not applied. @throws NOT_FOUND if its schema does not exist. */
@@ -140,17 +194,32 @@ export class Migrations {
    * Writes a migration file for what changed in the entities since the last one, and answers its path; `undefined` when nothing changed.
    * Compares with the snapshot beside the files and needs no database.
    *
-   * @throws VALIDATION_FAILED for a bad name, CONFIGURATION_INVALID if there are files and no snapshot.
+   * @throws VALIDATION_FAILED for a bad name, CONFIGURATION_INVALID if there are files and no snapshot, DESTRUCTIVE_MIGRATION if data would be
+   * lost and that is not allowed.
    */
-  async createFile(scope: Plane, name: string): Promise<string | undefined> {
+  async createFile(scope: Plane, name: string, { allowDestructive = false }: CreateFileOptions = {}): Promise<string | undefined> {
     const set = this.#sets[scope]
     const fileName = await describe(
-      this.#settings,
+      { ...this.#settings, allowDestructive },
       set,
       { url: this.#settings.directUrl },
       async orm => (await migratorOf(orm).create(undefined, false, false, name)).fileName,
     )
     return fileName === '' ? undefined : set.fileOf(fileName)
+  }
+
+  /**
+   * The statements that {@link createFile} would write, and those that would revert them; none when nothing changed. Writes nothing and
+   * needs no database.
+   *
+   * @throws CONFIGURATION_INVALID if there are files and no snapshot.
+   */
+  async planFile(scope: Plane): Promise<{ readonly up: readonly string[]; readonly down: readonly string[] }> {
+    const diff = await describe(this.#settings, this.#sets[scope], { url: this.#settings.directUrl }, orm =>
+      migratorOf(orm).getSchemaDiff(false, false),
+    )
+    const bare = (statements: readonly string[]) => statements.map(sql => sql.replace(/;\s*$/, '')).filter(sql => sql !== '')
+    return { up: bare(diff.up), down: bare(diff.down) }
   }
 
   /**
@@ -175,8 +244,12 @@ export class Migrations {
     return this.#lanes.close()
   }
 
+  async #collect(scope: Plane, isolation: Isolation): Promise<readonly CollectedMigration[]> {
+    return collect(await this.#sets[scope].load(), isolation, query => this.#running.format(query))
+  }
+
   async #prepare(isolation: Isolation): Promise<PreparedScript> {
-    const collected = await collect(await this.#sets.tenant.load(), isolation, query => this.#running.format(query))
+    const collected = await this.collected('tenant', isolation)
     const firstCode = collected.findIndex(({ statements }) => statements === undefined)
     const pure = firstCode === -1 ? collected : collected.slice(0, firstCode)
     const table = quoteIdentifier(TRACKING_TABLE)
@@ -184,7 +257,17 @@ export class Migrations {
     const rows =
       names.length === 0 ? [] : [`insert into ${table} ("name") values ${names.map(name => `(${quoteLiteral(name)})`).join(', ')}`]
     const statements = [trackingTableSql(table), ...pure.flatMap(migration => migration.statements ?? []), ...rows]
-    const fingerprint = createHash('sha256').update(JSON.stringify(statements)).digest('hex')
-    return Object.freeze({ statements, head: names.at(-1), names, fingerprint, code: collected.slice(pure.length).map(({ name }) => name) })
+    const code = collected.slice(pure.length).map(({ name }) => name)
+    const made = JSON.stringify(code.length === 0 ? statements : { statements, code })
+    const fingerprint = createHash('sha256').update(made).digest('hex')
+    return Object.freeze({ statements, head: names.at(-1), names, fingerprint, code })
   }
+}
+
+/** What was made for a key, or is being made; a failure is not kept. */
+function remembered<T>(cache: Map<string, Promise<T>>, key: string, make: () => Promise<T>): Promise<T> {
+  const cached = cache.get(key) ?? make()
+  cache.set(key, cached)
+  cached.catch(() => cache.delete(key))
+  return cached
 }

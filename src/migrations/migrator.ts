@@ -55,6 +55,12 @@ export function migratorClass(set: MigrationSet, fleet?: Fleet): Extension {
       return super.create(undefined, blank, false, name)
     }
 
+    /** What `create` would write; nothing is. @throws CONFIGURATION_INVALID if there are files and no snapshot. */
+    override async getSchemaDiff(blank: boolean, initial: boolean): Promise<{ up: string[]; down: string[] }> {
+      await this.#refuseLostSnapshot()
+      return super.getSchemaDiff(blank, initial)
+    }
+
     override createInitial(_path?: string, name?: string, blank?: boolean): Promise<CreatedMigration> {
       return this.create(undefined, blank, false, name)
     }

@@ -2,6 +2,7 @@
 import { Configuration, type EntityManager, type MetadataStorage } from '@mikro-orm/postgresql'
 import type { AnyEntity, ClassifiedEntities } from '../classification/classify.ts'
 import { snakeCase } from '../classification/entities.ts'
+import { HISTORY_TABLES } from '../history/audit-event.ts'
 import { SHARED_SCHEMA, TENANT_SCHEMA } from '../naming.ts'
 import { ddlDriver } from './ddl-driver.ts'
 import { fileGenerator } from './file-generator.ts'
@@ -18,6 +19,8 @@ export interface OrmSettings {
   readonly entities: ClassifiedEntities
   readonly frameworkEntities: readonly AnyEntity[]
   readonly metadata?: (() => MetadataStorage) | undefined
+  /** Whether migration files may be written that lose data. Default false. */
+  readonly allowDestructive?: boolean
 }
 
 function connectionOptions(url: string, home: string, visible: readonly string[]): Record<string, unknown> {
@@ -42,7 +45,7 @@ export function ormOptions(settings: OrmSettings, set: MigrationSet, url: string
 }
 
 function optionsAt(settings: OrmSettings, set: MigrationSet, url: string, home: string, fleet?: Fleet): Record<string, unknown> {
-  const framework = [
+  const registry = [
     CONTROL_TABLE,
     ADMIN_SESSION_TABLE,
     ...settings.frameworkEntities.map(({ meta }) => meta.tableName ?? snakeCase(meta.className)),
@@ -52,7 +55,7 @@ function optionsAt(settings: OrmSettings, set: MigrationSet, url: string, home: 
     entities: [...settings.entities.all],
     extensions: [schemaGenerator(set.plane), migratorClass(set, fleet)],
     // The framework's own migrations create them: they are neither described nor seen in the database.
-    schemaGenerator: { skipTables: set.plane === 'shared' ? framework : [] },
+    schemaGenerator: { skipTables: [...HISTORY_TABLES, ...(set.plane === 'shared' ? registry : [])] },
     migrations: {
       path: set.folder,
       emit: 'ts',
@@ -61,7 +64,7 @@ function optionsAt(settings: OrmSettings, set: MigrationSet, url: string, home: 
       snapshotOnMigrate: false,
       // Without it the stock migrator makes its tracking table as soon as it is created.
       includeWildcardSchema: true,
-      generator: fileGenerator(set.plane),
+      generator: fileGenerator(set.plane, settings.allowDestructive === true),
       silent: true,
     },
   }

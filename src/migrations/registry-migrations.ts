@@ -1,7 +1,9 @@
 /** The framework's own migrations. They come before the application's, in both sets. */
 import type { Plane } from '../classification/scope.ts'
 import type { MigrationClass } from './internals.ts'
+import { Tenantkit0001TenantHistory, Tenantkit0002History } from './history-migrations.ts'
 import { SharedMigration } from './migration.ts'
+import { Tenantkit0003MigrationRuns } from './migration-runs-migration.ts'
 
 /** What the control plane keeps of itself, by key: the prefix of names it was set up with. No entity stands for it. */
 export const CONTROL_TABLE = 'tenantkit_control'
@@ -99,7 +101,7 @@ export class Tenantkit0001Registry extends SharedMigration {
 }
 
 /** Creates the sessions of the back office. Only hashes of their tokens are kept. */
-export class Tenantkit0003AdminSessions extends SharedMigration {
+export class Tenantkit0004AdminSessions extends SharedMigration {
   override up(): void {
     this.addSql(`create table "${ADMIN_SESSION_TABLE}" (
         "id" uuid not null,
@@ -125,7 +127,9 @@ export class Tenantkit0003AdminSessions extends SharedMigration {
 export const BUNDLED: Readonly<Record<Plane, readonly { readonly name: string; readonly migration: MigrationClass }[]>> = {
   shared: [
     { name: 'tenantkit_0001_registry', migration: Tenantkit0001Registry as unknown as MigrationClass },
-    { name: 'tenantkit_0003_admin_sessions', migration: Tenantkit0003AdminSessions as unknown as MigrationClass },
+    { name: 'tenantkit_0002_history', migration: Tenantkit0002History as unknown as MigrationClass },
+    { name: 'tenantkit_0003_migration_runs', migration: Tenantkit0003MigrationRuns as unknown as MigrationClass },
+    { name: 'tenantkit_0004_admin_sessions', migration: Tenantkit0004AdminSessions as unknown as MigrationClass },
   ],
-  tenant: [],
+  tenant: [{ name: 'tenantkit_0001_history', migration: Tenantkit0001TenantHistory as unknown as MigrationClass }],
 }

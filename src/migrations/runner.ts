@@ -4,15 +4,18 @@
  * Two things keep two runs apart. An advisory lock per target, held by the run's session, makes the second one wait. And the name is
  * recorded before the statements run: its primary key stops a second run that the lock did not.
  */
-import type { Configuration, EntityManager, Transaction } from '@mikro-orm/postgresql'
+import type { Configuration, EntityManager } from '@mikro-orm/postgresql'
 import type { Plane } from '../classification/scope.ts'
 import { currentContext, runInContext, type Actor, type Isolation } from '../context/context.ts'
 import { ConfigurationError, TenancyError } from '../errors.ts'
 import { quoteIdentifier, quoteLiteral, type Identifier } from '../naming.ts'
-import { MigrationBusyError, MigrationFailedError, SchemaNotFoundError } from './errors.ts'
+import { runApart } from './apart.ts'
+import { isDestructive } from './destructive.ts'
+import { DestructiveMigrationError, MigrationBusyError, MigrationFailedError, SchemaNotFoundError } from './errors.ts'
 import type { MigrationRow } from './internals.ts'
 import type { Lane, Lanes } from './lanes.ts'
-import { placeMigration } from './migration.ts'
+import { lockTimeoutSql, withLockRetries, type LockPatience } from './lock-retries.ts'
+import { declarationsOf, placeMigration } from './migration.ts'
 import type { MigrationSet, NamedMigration } from './migration-set.ts'
 
 /** The table that records what was applied. It stands beside the tables it speaks of. */
@@ -39,6 +42,8 @@ export interface Selection {
   readonly only?: readonly string[]
   readonly from?: string
   readonly to?: string
+  /** Whether migrations may lose data that do not declare it. Default false. */
+  readonly allowDestructive?: boolean
 }
 
 /** What a migration's code may use. */
@@ -50,18 +55,33 @@ export interface RunnerOrm {
   }
 }
 
+/** How long a run waits for others. */
+export interface RunnerPatience {
+  /** For another run on the same target, in milliseconds. */
+  readonly lockWaitMs: number
+  /** For locks on tables. */
+  readonly locks: LockPatience
+}
+
+/** One migration on its way. */
+interface Move {
+  readonly way: 'up' | 'down'
+  /** Whether it may lose data without having declared it. */
+  readonly mayLose: boolean
+}
+
 const LOCK_POLL_MS = 50
 const MIGRATOR: Actor = { plane: 'system', id: 'migrations', label: 'migrations' }
 
 export class MigrationRunner {
   readonly #lanes: Lanes
   readonly #orm: RunnerOrm
-  readonly #lockWaitMs: number
+  readonly #patience: RunnerPatience
 
-  constructor(lanes: Lanes, orm: RunnerOrm, lockWaitMs: number) {
+  constructor(lanes: Lanes, orm: RunnerOrm, patience: RunnerPatience) {
     this.#lanes = lanes
     this.#orm = orm
-    this.#lockWaitMs = lockWaitMs
+    this.#patience = patience
   }
 
   /** What is recorded, oldest first. Empty where no migration ran yet. */
@@ -88,7 +108,9 @@ export class MigrationRunner {
       if (rows === undefined && names.length === 0) await lane.query(trackingTableSql(trackingTable(target)))
       const pending = new Set(pendingOf(names, rows ?? [], selection))
       const migrations = pending.size === 0 ? [] : (await set.load()).filter(({ name }) => pending.has(name))
-      return this.#each(lane, target, 'up', migrations)
+      // Where nothing was applied yet there is nothing to lose.
+      const mayLose = selection.allowDestructive === true || (rows ?? []).length === 0
+      return this.#each(lane, target, { way: 'up', mayLose }, migrations)
     })
   }
 
@@ -109,7 +131,7 @@ export class MigrationRunner {
       return this.#each(
         lane,
         target,
-        'down',
+        { way: 'down', mayLose: true },
         chosen.map(name => migrations[order.get(name)!]!),
       )
     })
@@ -126,11 +148,11 @@ export class MigrationRunner {
     })
   }
 
-  async #each(lane: Lane, target: MigrationTarget, way: 'up' | 'down', migrations: readonly NamedMigration[]): Promise<readonly string[]> {
+  async #each(lane: Lane, target: MigrationTarget, move: Move, migrations: readonly NamedMigration[]): Promise<readonly string[]> {
     const done: string[] = []
     for (const migration of migrations) {
       try {
-        await this.#run(lane, target, way, migration)
+        await withLockRetries(this.#patience.locks, () => this.#run(lane, target, move, migration))
       } catch (error) {
         throw error instanceof TenancyError && !(error instanceof ConfigurationError)
           ? error
@@ -141,30 +163,32 @@ export class MigrationRunner {
     return done
   }
 
-  async #run(lane: Lane, target: MigrationTarget, way: 'up' | 'down', { name, migration: Class }: NamedMigration): Promise<void> {
+  async #run(lane: Lane, target: MigrationTarget, { way, mayLose }: Move, { name, migration: Class }: NamedMigration): Promise<void> {
     const driver = this.#orm.driverOn(lane)
     const migration = new Class(driver, this.#orm.config)
     placeMigration(migration, { schema: target.schema, isolation: target.isolation })
+    const table = trackingTable(target)
     const record = way === 'up' ? recordSql(target, name) : forgetSql(target, name)
-    const work = async (transaction?: Transaction): Promise<void> => {
-      if (transaction !== undefined) migration.setTransactionContext(transaction)
+    const statements = async (): Promise<readonly unknown[]> => {
       await inContext(async () => migration[way]())
-      for (const query of migration.getQueries()) await driver.execute(query, [], 'run', transaction)
+      const queries = migration.getQueries()
+      const losing = queries.find(query => typeof query === 'string' && isDestructive(query)) as string | undefined
+      if (losing !== undefined && !mayLose && !declarationsOf(migration).destructive) throw new DestructiveMigrationError(name, losing)
+      return queries
     }
     if (!migration.isTransactional()) {
-      if (target.scope === 'tenant')
-        throw new ConfigurationError([`${name}: a tenant's migration must be transactional; its search_path is.`])
-      await work()
-      await lane.query(trackingTableSql(trackingTable(target)))
-      await lane.query(record)
-      return
+      await lane.query(trackingTableSql(table))
+      const execute = (query: unknown) => driver.execute(query, [], 'run')
+      return runApart(lane, { schema: target.schema, table, name, way, record, statements, execute })
     }
     await lane.transactional(async transaction => {
       // For this transaction only: nothing of it may stay on the session.
+      await lane.query(lockTimeoutSql(this.#patience.locks), transaction)
       await lane.query(`set local search_path to ${quoteIdentifier(target.schema)}`, transaction)
-      await lane.query(trackingTableSql(trackingTable(target)), transaction)
+      await lane.query(trackingTableSql(table), transaction)
       await lane.query(record, transaction)
-      await work(transaction)
+      migration.setTransactionContext(transaction)
+      for (const query of await statements()) await driver.execute(query, [], 'run', transaction)
     })
   }
 
@@ -173,14 +197,18 @@ export class MigrationRunner {
    * waiting statement holds a snapshot, which other sessions' `create index concurrently` would wait for in turn.
    */
   async #lock(lane: Lane, target: MigrationTarget): Promise<void> {
-    const key = quoteLiteral(`tenantkit migrations of ${target.schema}`)
-    const sql = `select pg_try_advisory_lock(hashtextextended(current_database() || ${key}, 0)) as locked`
-    for (const end = Date.now() + this.#lockWaitMs; ;) {
+    const sql = `select pg_try_advisory_lock(${lockKeySql(target.schema)}) as locked`
+    for (const end = Date.now() + this.#patience.lockWaitMs; ;) {
       if ((await lane.query<{ locked: boolean }>(sql))[0]?.locked === true) return
-      if (Date.now() >= end) throw new MigrationBusyError(target.key, this.#lockWaitMs)
+      if (Date.now() >= end) throw new MigrationBusyError(target.key, this.#patience.lockWaitMs)
       await new Promise(resolve => setTimeout(resolve, LOCK_POLL_MS))
     }
   }
+}
+
+/** The key of a target's lock, as an expression. */
+export function lockKeySql(schema: Identifier): string {
+  return `hashtextextended(current_database() || ${quoteLiteral(`tenantkit migrations of ${schema}`)}, 0)`
 }
 
 /** What is recorded, oldest first, or `undefined` where there is no table yet. @throws NOT_FOUND if there is no such schema. */

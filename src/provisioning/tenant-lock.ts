@@ -12,7 +12,9 @@ import { OperationConflictError } from '../errors.ts'
  */
 export async function withTenantLock<T>(directUrl: string, slug: string, work: () => Promise<T>): Promise<T> {
   const lock = async (client: DirectClient) => {
-    const { rows } = await client.query<{ held: boolean }>('select pg_catalog.pg_try_advisory_lock($1::bigint) as held', [lockKey(slug)])
+    const { rows } = await client.query<{ held: boolean }>('select pg_catalog.pg_try_advisory_lock($1::bigint) as held', [
+      tenantLockKey(slug),
+    ])
     if (rows[0]?.held !== true) throw new OperationConflictError(slug)
     return work()
   }
@@ -20,6 +22,6 @@ export async function withTenantLock<T>(directUrl: string, slug: string, work: (
 }
 
 /** 64 bits of a hash, signed, as PostgreSQL takes them. */
-function lockKey(slug: string): string {
+export function tenantLockKey(slug: string): string {
   return createHash('sha256').update(`mikro-tenantkit tenant ${slug}`).digest().readBigInt64BE(0).toString()
 }

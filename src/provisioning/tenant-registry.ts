@@ -1,7 +1,6 @@
 /** The life of tenants: create, change, suspend, archive, restore, purge. Every rule stands here; HTTP, the command line and the back office only call it. */
 import type { EntityManager } from '@mikro-orm/postgresql'
 import { randomBytes } from 'node:crypto'
-import { changeLife } from '../audit/audit-subscriber.ts'
 import { withLogin } from '../connections/settings.ts'
 import { em } from '../context/context.ts'
 import type { Actor, Isolation, TenantRef } from '../context/context.ts'
@@ -10,7 +9,7 @@ import { seal } from '../crypto/seal.ts'
 import { ConfirmationRequiredError, ProvisioningFailedError, TenantNotFoundError, ValidationFailedError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import type { Migrations } from '../migrations/migrations.ts'
-import type { MigrationTarget } from '../migrations/runner.ts'
+import type { Selection } from '../migrations/runner.ts'
 import { CONNECTION_PURPOSE, PROVISIONING_PURPOSE } from '../strategies/database-strategy.ts'
 import type { IsolationStrategy } from '../strategies/isolation-strategy.ts'
 import { recordOf, type TenantDirectory, type TenantRecord, type TenantRow } from '../tenants/directory.ts'
@@ -20,9 +19,10 @@ import { UNPROVISIONED, assertAllowed, assertChangeable, type LifeOperation } fr
 import { refuseControlPlane } from './control-plane.ts'
 import { checkFirstAdmin, type CheckPassword, type FirstAdmin } from './first-admin.ts'
 import { includes, resourcesToDrop } from './resources.ts'
-import { save, takenError } from './store.ts'
+import { changeTenant, takenError, tenantById, type RowChange } from './store.ts'
 import { reasonOf, runSteps, type Step } from './steps.ts'
 import { withTenantLock } from './tenant-lock.ts'
+import type { TenantMigration } from './tenant-migration.ts'
 
 export type { TenantChange }
 
@@ -35,6 +35,7 @@ export interface TenantRegistryOptions {
   readonly directory: TenantDirectory
   readonly strategies: Readonly<Record<Isolation, IsolationStrategy>>
   readonly migrations: Migrations
+  readonly tenantMigration: TenantMigration
   readonly keyRing: KeyRing
   readonly prefix: string
   readonly directUrl: string
@@ -85,19 +86,23 @@ export class TenantRegistry {
     this.#checkAdmin(admin)
     let applied: readonly string[] | undefined
     const row = await this.#locked(slug, operation, async found => {
-      if (found.status === 'ready') applied = await this.#migrate(found)
+      if (found.status === 'ready') applied = await this.#options.tenantMigration.up(found)
       else await this.#provision(found, admin)
     })
     return { row, applied }
   }
 
-  /** Applies what is pending in one tenant. */
-  async migrate(slug: string): Promise<{ readonly row: TenantRow; readonly applied: readonly string[] }> {
-    let applied: readonly string[] = []
+  /** Applies what is pending in one tenant, or reverts the last migration there. */
+  async migrate(
+    slug: string,
+    way: 'up' | 'down' = 'up',
+    selection: Selection = {},
+  ): Promise<{ readonly row: TenantRow; readonly names: readonly string[] }> {
+    let names: readonly string[] = []
     const row = await this.#locked(slug, 'migrate', async found => {
-      applied = await this.#migrate(found)
+      names = await this.#options.tenantMigration[way](found, selection)
     })
-    return { row, applied }
+    return { row, names }
   }
 
   async bootstrapAdmin(slug: string, admin: FirstAdmin): Promise<TenantRow> {
@@ -188,12 +193,6 @@ export class TenantRegistry {
     }
   }
 
-  /** Where a tenant's migrations run. */
-  target(record: TenantRecord): MigrationTarget {
-    const place = this.#options.strategies[record.ref.isolation].migrationPlace(record)
-    return { key: record.ref.slug, scope: 'tenant', isolation: record.ref.isolation, schema: place.schema, url: place.url }
-  }
-
   async #insert(checked: CheckedTenant): Promise<TenantRow> {
     const em = this.#options.control()
     const id = newId()
@@ -255,7 +254,8 @@ export class TenantRegistry {
       down: () => this.#undo(row),
     }
     const steps: Step[] = [create]
-    if (script.code.length > 0) steps.push({ name: 'migrate', up: async () => void (await migrations.up(this.target(record))) })
+    if (script.code.length > 0)
+      steps.push({ name: 'migrate', up: async () => void (await migrations.up(this.#options.tenantMigration.target(record))) })
     if (seed !== undefined) steps.push({ name: 'seed', up: () => this.#options.inside(record, SEED_ACTOR, () => seed(record.ref)) })
     if (admin !== undefined) steps.push({ name: 'bootstrap_admin', up: () => this.#admin(record, admin, undefined) })
     steps.push({
@@ -276,7 +276,7 @@ export class TenantRegistry {
 
   /** Drops what bears the tenant's mark; what is on record and stays, stays on record. */
   async #drop(row: TenantRow): Promise<{ readonly dropped: readonly CreatedResource[]; readonly kept: readonly CreatedResource[] }> {
-    const { createdResources } = (await this.#managed(row)).row
+    const { createdResources } = await tenantById(this.#options.control(), row.id)
     const now = { ...row, createdResources } as TenantRow
     const record = recordOf(row)
     const resources = resourcesToDrop(now, this.#options.keyRing, this.#options.prefix)
@@ -284,16 +284,6 @@ export class TenantRegistry {
     const kept = createdResources.filter(resource => includes(unmarked, resource))
     await this.#set(row, { createdResources: kept })
     return { dropped, kept }
-  }
-
-  async #migrate(row: TenantRow): Promise<readonly string[]> {
-    const record = recordOf(row)
-    const created = (made: CreatedResource) => this.#set(row, { createdResources: [...row.createdResources, made] })
-    const names = await this.#options.migrations.up(this.target(record))
-    await this.#options.strategies[record.ref.isolation].repair?.(record, names.length > 0, created)
-    const head = await this.#options.migrations.head('tenant')
-    if (row.schemaVersion !== (head ?? null)) await this.#set(row, { schemaVersion: head ?? null })
-    return names
   }
 
   async #admin(record: TenantRecord, admin: FirstAdmin, actor: Actor | undefined): Promise<void> {
@@ -333,15 +323,7 @@ export class TenantRegistry {
     return row
   }
 
-  async #managed(row: TenantRow): Promise<{ em: EntityManager; row: TenantRow }> {
-    const em = this.#options.control()
-    return { em, row: await em.findOneOrFail(Tenant, { id: row.id }, { filters: false }) }
-  }
-
-  async #set(row: TenantRow, change: Partial<Record<keyof TenantRow, unknown>>, life?: 'delete' | 'restore'): Promise<void> {
-    const { em, row: managed } = await this.#managed(row)
-    Object.assign(managed, change)
-    if (life !== undefined) changeLife(managed, life)
-    await save(em)
+  async #set(row: TenantRow, change: RowChange, life?: 'delete' | 'restore'): Promise<void> {
+    await changeTenant(this.#options.control(), row.id, change, life)
   }
 }

@@ -8,7 +8,7 @@ import { queryShared } from './shared-catalog.ts'
 /** Any number, the same in every process: it names the lock under which a template is made. */
 const TEMPLATE_LOCK = 7_236_115_004
 /** What a template of ours bears (`COMMENT ON …`); what does not is never dropped. */
-const TEMPLATE_MARK = 'mikro-tenantkit template'
+export const TEMPLATE_MARK = 'mikro-tenantkit template'
 
 /**
  * The role that every tenant's own role is a member of. It holds the rights on the tables in a template; a member can use them only where it
@@ -24,9 +24,14 @@ export interface TemplateOptions {
   readonly provisioningUrl: string
 }
 
+/** The name of the template that holds a script. */
+export function templateName(prefix: string, script: Pick<TenantScript, 'fingerprint'>): Identifier {
+  return frameworkName(prefix, `template_${script.fingerprint.slice(0, 12)}`)
+}
+
 /** The name of a template that holds the script, made if it is missing. Templates of older scripts are dropped. */
 export async function ensureTemplate(client: DirectClient, options: TemplateOptions): Promise<string> {
-  const name = frameworkName(options.prefix, `template_${options.script.fingerprint.slice(0, 12)}`)
+  const name = templateName(options.prefix, options.script)
   const ready = async () => {
     const { rows } = await client.query('select 1 from pg_catalog.pg_database where datname = $1 and datistemplate and not datallowconn', [
       name,

@@ -9,7 +9,8 @@ import { CONTROL_ONLY, SCOPE, VISIBLE_TO, marksOf, planeOf, type Plane } from '.
 import { visibleRows } from '../classification/visibility.ts'
 import type { DriverInternals, QueryBuilderInternals } from '../connections/internals.ts'
 import type { TenantRef } from '../context/context.ts'
-import { CrossDatabaseQueryError, CrossTenantEntityError } from '../errors.ts'
+import { CrossDatabaseQueryError, CrossTenantEntityError, HistoryAppendOnlyError } from '../errors.ts'
+import { isAuditEvent } from '../history/audit-event.ts'
 import { SHARED_SCHEMA } from '../naming.ts'
 
 /** The run that a builder belongs to. */
@@ -90,7 +91,7 @@ class PinnedQueryBuilder extends AuditedQueryBuilder {
     return query
   }
 
-  override toQuery(): unknown {
+  override toQuery(): ReturnType<QueryBuilderInternals['toQuery']> {
     this.assertOwn()
     return super.toQuery()
   }
@@ -99,6 +100,7 @@ class PinnedQueryBuilder extends AuditedQueryBuilder {
     // Before anyone asks who acts.
     this.run.assertActive()
     if (this.plane === 'shared') refuseSharedWrite(this.mainAlias.meta.className, this.run.tenant.slug)
+    if (isAuditEvent(this.mainAlias.meta)) throw new HistoryAppendOnlyError()
   }
 
   /** A builder of another run is refused even inside this one's query. */

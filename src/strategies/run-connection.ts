@@ -8,6 +8,7 @@ import { Kysely } from '@mikro-orm/sql'
 import type { ConnectionInternals, DrivenConnection, KyselyDriver, TransactionalOptions } from '../connections/internals.ts'
 import { beginClock } from '../context/clock.ts'
 import { CrossTenantEntityError } from '../errors.ts'
+import { HeldConnections } from './held-connections.ts'
 import type { PinnedTo } from './pinned-query-builder.ts'
 
 /** The tenant that began a transaction, by id. */
@@ -18,7 +19,11 @@ type Arguments<Name extends keyof ConnectionInternals> = ConnectionInternals[Nam
 export class RunConnection {
   readonly #target: ConnectionInternals
   readonly #run: PinnedTo
+  /** Streams that are being read outside of a transaction. */
+  readonly #streams = new Set<AsyncIterator<unknown>>()
   #client: Kysely<unknown> | undefined
+  #held: HeldConnections | undefined
+  #transacting: ConnectionInternals | undefined
 
   constructor(target: ConnectionInternals, run: PinnedTo) {
     this.#target = target
@@ -32,7 +37,15 @@ export class RunConnection {
 
   async *stream(...args: Arguments<'stream'>): AsyncIterableIterator<unknown> {
     this.#admit(args[2])
-    yield* this.#target.stream(...args)
+    const rows = this.#target.stream(...args)
+    this.#streams.add(rows)
+    try {
+      yield* rows
+    } finally {
+      this.#streams.delete(rows)
+    }
+    // Closed by the end of the run: that is not the end of the rows.
+    this.#run.assertActive()
   }
 
   async executeDump(dump: string): Promise<void> {
@@ -47,7 +60,8 @@ export class RunConnection {
 
   async begin(options: TransactionalOptions = {}): Promise<object> {
     this.#admit(options.ctx)
-    return this.#own(await this.#target.begin(options), options)
+    const begin = Reflect.get(this.#target, 'begin') as (...args: unknown[]) => Promise<object>
+    return this.#own(await begin.call(this.#overOwnClient(), options), options)
   }
 
   async commit(...args: Arguments<'commit'>): Promise<void> {
@@ -62,7 +76,8 @@ export class RunConnection {
 
   async transactional<T>(work: (transaction: object) => Promise<T>, options: TransactionalOptions = {}): Promise<T> {
     this.#admit(options.ctx)
-    return this.#target.transactional(transaction => work(this.#own(transaction, options)), options)
+    const transactional = Reflect.get(this.#target, 'transactional') as (...args: unknown[]) => Promise<T>
+    return transactional.call(this.#overOwnClient(), work, options)
   }
 
   async ensureConnection(): Promise<void> {
@@ -87,8 +102,7 @@ export class RunConnection {
   /** Kysely of this run: its own, so that it is refused when it is kept. */
   getClient(): Kysely<unknown> {
     this.#admit()
-    this.#client ??= new Kysely(dialectOf(this.#target, this.#run))
-    return this.#client
+    return this.#ownClient()
   }
 
   connect(): Promise<never> {
@@ -131,6 +145,33 @@ export class RunConnection {
     throw this.#refusal('setPlatform')
   }
 
+  /** Gives back whatever the run has taken: streams are closed, transactions rolled back. */
+  end(): void {
+    for (const rows of this.#streams) void rows.return?.().catch(() => undefined)
+    this.#streams.clear()
+    this.#held?.end()
+  }
+
+  #ownClient(): Kysely<unknown> {
+    if (this.#client === undefined) {
+      this.#held = new HeldConnections((this.#target as DrivenConnection).kyselyDriver() as KyselyDriver, this.#run)
+      this.#client = new Kysely(dialectOf(this.#target, this.#held))
+    }
+    return this.#client
+  }
+
+  /** MikroORM's own way to begin a transaction, on the run's own Kysely: what it hands out ends with the run. */
+  #overOwnClient(): ConnectionInternals {
+    return (this.#transacting ??= new Proxy(this.#target, {
+      get: (target, name) => {
+        if (name === 'getClient') return () => this.#ownClient()
+        if (name === 'begin') return (options?: TransactionalOptions) => this.begin(options)
+        const value: unknown = Reflect.get(target, name, target)
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value
+      },
+    }))
+  }
+
   /** @throws NO_TENANT_CONTEXT, CROSS_TENANT_ENTITY */
   #admit(transaction?: unknown): void {
     this.#run.assertActive()
@@ -154,31 +195,17 @@ export class RunConnection {
   }
 }
 
-/** A Kysely over the driver of another one, which gives connections to the run alone, and closes nothing. */
-function dialectOf(target: ConnectionInternals, run: PinnedTo) {
+/** A Kysely like that of another connection, which gives connections to the run alone, and closes nothing. */
+function dialectOf(target: ConnectionInternals, held: HeldConnections) {
   const shared = target.getClient() as Kysely<unknown>
   const executor = () => shared.getExecutor()
   const introspector = shared.introspection.constructor as new (db: unknown) => Kysely<unknown>['introspection']
   return {
     dialect: {
-      createDriver: () => heldBy((target as DrivenConnection).kyselyDriver(), run) as never,
+      createDriver: () => held as never,
       createAdapter: () => executor().adapter,
       createQueryCompiler: () => ({ compileQuery: (node: never, queryId: never) => executor().compileQuery(node, queryId) }),
       createIntrospector: (db: unknown) => new introspector(db),
     },
   }
-}
-
-function heldBy(driver: KyselyDriver, run: PinnedTo): KyselyDriver {
-  return new Proxy(driver, {
-    get(target, name) {
-      if (name === 'destroy') return () => Promise.resolve()
-      const value: unknown = Reflect.get(target, name, target)
-      if (typeof value !== 'function') return value
-      return (...args: unknown[]): unknown => {
-        if (name === 'acquireConnection') run.assertActive()
-        return Reflect.apply(value, target, args)
-      }
-    },
-  })
 }

@@ -14,9 +14,10 @@ import { poolOptions, settingsOf, type Opening } from '../connections/settings.t
 import { WaitingRoom, type WaitingRoomOptions, type WaitingStatistics } from '../connections/waiting-room.ts'
 import { currentContext, type TenantRef } from '../context/context.ts'
 import { reserveConnection, type ReservedConnection } from '../context/unit.ts'
+import { HistorySubscriber } from '../history/flush-recording.ts'
 import type { Identifier } from '../naming.ts'
-import { AuditedControlDriver } from './audited-control-driver.ts'
 import { ReadingControlDriver } from './reading-control-driver.ts'
+import { RecordingControlDriver } from './recording-control-driver.ts'
 import { RunEvents } from './run-events.ts'
 import { TenantDriver } from './tenant-driver.ts'
 import { TenantEntityManager } from './tenant-entity-manager.ts'
@@ -69,13 +70,13 @@ export class RuntimeOrm {
     const { driverOptions, ...settings } = settingsOf(options.url)
     const orm = await MikroORM.init({
       ...settings,
-      driver: AuditedControlDriver,
+      driver: RecordingControlDriver,
       driverOptions: { ...poolOptions(options.pool, { pooled: options.pooled }), ...driverOptions },
       schema: NO_TENANT_SCHEMA,
       contextName: 'default',
       entities: [...options.entities.all],
       entityManager: TenantEntityManager,
-      subscribers: [...(options.subscribers ?? []), new TenantGuard(), new AuditSubscriber()],
+      subscribers: [...(options.subscribers ?? []), new TenantGuard(), new AuditSubscriber(), new HistorySubscriber()],
       resultCache: { adapter: TenantResultCache },
       // With the default, a live row of a deleted parent would vanish from lists, and each list would join its parents.
       autoJoinRefsForFilters: false,

@@ -9,6 +9,7 @@
  */
 import type { EntityManager, EntityMetadata, EventManager } from '@mikro-orm/postgresql'
 import type { Row } from '../audit/attribution.ts'
+import type { BulkWrite, RecordingDriver } from '../audit/bulk-write.ts'
 import { cloneRow, deleteRows, insertRow, insertRows, updateEachRow, updateRows, type BaseWrites } from '../audit/audited-writes.ts'
 import { planeOf } from '../classification/scope.ts'
 import type { ControlDriver } from '../connections/control-driver.ts'
@@ -21,14 +22,18 @@ import {
   type SchemaOptions,
 } from '../connections/internals.ts'
 import { currentContext, type TenantRef } from '../context/context.ts'
-import { CrossTenantEntityError, NoTenantContextError } from '../errors.ts'
+import { CrossTenantEntityError, HistoryAppendOnlyError, NoTenantContextError } from '../errors.ts'
+import { historyOf, isAuditEvent } from '../history/audit-event.ts'
+import { recordFlush, recordWrite } from '../history/flush-recording.ts'
+import { parseIdentifier } from '../naming.ts'
 import { pinnedQueryBuilder, refuseOtherSchema, refuseSharedWrite } from './pinned-query-builder.ts'
 import { RunConnection } from './run-connection.ts'
+import { selectByTemplate } from './select-templates.ts'
 import { SharedReadingDriver } from './shared-reading-driver.ts'
 
 let units = 0
 
-export class TenantDriver extends BaseDriver {
+export class TenantDriver extends BaseDriver implements RecordingDriver {
   declare readonly tenant: TenantRef
   declare readonly control: ControlDriver
   declare readonly events: EventManager
@@ -37,8 +42,6 @@ export class TenantDriver extends BaseDriver {
   /** MikroORM finds the EntityManager of a transaction by name: one of its own per run keeps runs apart. */
   declare readonly contextName: string
   declare ended: boolean
-  /** Transactions that were begun by hand, by their EntityManager: a run that ends takes them with it. */
-  declare readonly transactions: Map<EntityManager, unknown>
 
   /** A driver for one run in one tenant. It shares everything with the control plane's driver but the schema and, maybe, the connection. */
   static forRun(control: ControlDriver, tenant: TenantRef, connection: ConnectionInternals, events: EventManager): TenantDriver {
@@ -48,7 +51,6 @@ export class TenantDriver extends BaseDriver {
       control,
       sharedReading: undefined,
       held: undefined,
-      transactions: new Map(),
       connection,
       events,
       replicas: [],
@@ -63,14 +65,10 @@ export class TenantDriver extends BaseDriver {
     return (this.sharedReading ??= SharedReadingDriver.forRun(this.control, this))
   }
 
-  /** Ends the run: nothing is reached through this driver any more, and transactions left open are rolled back. */
+  /** Ends the run: nothing is reached through this driver any more, and what is still out is taken back. */
   end(): void {
     this.ended = true
-    for (const transaction of this.transactions.values()) {
-      // A connection that is gone has rolled back already.
-      this.connection.rollback(transaction).catch(() => undefined)
-    }
-    this.transactions.clear()
+    this.held?.end()
   }
 
   /**
@@ -153,12 +151,14 @@ export class TenantDriver extends BaseDriver {
 
   override find(entityName: unknown, where: unknown, options?: DriverOptions): Promise<unknown[]> {
     const elsewhere = this.controlFor(entityName)
-    return elsewhere === undefined ? super.find(entityName, where, options) : elsewhere.find(entityName, where, outside(options))
+    if (elsewhere !== undefined) return elsewhere.find(entityName, where, outside(options))
+    return this.plainly(entityName, where, options, options?.limit) ?? super.find(entityName, where, options)
   }
 
   override findOne(entityName: unknown, where: unknown, options?: DriverOptions): Promise<unknown> {
     const elsewhere = this.controlFor(entityName)
-    return elsewhere === undefined ? super.findOne(entityName, where, options) : elsewhere.findOne(entityName, where, outside(options))
+    if (elsewhere !== undefined) return elsewhere.findOne(entityName, where, outside(options))
+    return this.plainly(entityName, where, options, 1)?.then(([row]) => row ?? null) ?? super.findOne(entityName, where, options)
   }
 
   override count(entityName: unknown, where: unknown, options?: DriverOptions): Promise<number> {
@@ -227,6 +227,31 @@ export class TenantDriver extends BaseDriver {
     }
   }
 
+  private plainly(entityName: unknown, where: unknown, options: DriverOptions = {}, limit?: number): Promise<unknown[]> | undefined {
+    const meta = this.metadata.find(entityName)
+    return meta === undefined ? undefined : selectByTemplate(this, meta, where, options, limit)
+  }
+
+  /** Every flush that writes comes by here, in its transaction, after its inserts and updates. */
+  override async syncCollections(...[collections, options]: Parameters<DriverInternals['syncCollections']>): Promise<void> {
+    await super.syncCollections(collections, options)
+    await recordFlush(parseIdentifier(this.tenant.schema), this.sendIn(options?.ctx))
+  }
+
+  /** @internal Whether writes of an entity are recorded. */
+  recordsWrites(meta: EntityMetadata): boolean {
+    return historyOf(meta) !== undefined
+  }
+
+  /** @internal Records a write that is no flush's, in its transaction. */
+  async recordWrite(write: BulkWrite, affectedRows: number, transaction: unknown): Promise<void> {
+    await recordWrite(parseIdentifier(this.tenant.schema), this.sendIn(transaction), write, affectedRows, transaction)
+  }
+
+  private sendIn(transaction: unknown) {
+    return (sql: string, parameters: readonly unknown[]) => this.getConnection().execute(sql, parameters, 'run', transaction)
+  }
+
   /** The control plane's driver for a shared entity of a tenant that has a database of its own. */
   private controlFor(entityName: unknown): SharedReadingDriver | undefined {
     this.assertActive()
@@ -249,6 +274,7 @@ export class TenantDriver extends BaseDriver {
     this.assertActive()
     const meta = this.metadata.find(entityName)
     if (meta !== undefined && planeOf(meta) === 'shared') refuseSharedWrite(meta.className, this.tenant.slug)
+    if (isAuditEvent(meta)) throw new HistoryAppendOnlyError()
   }
 }
 

@@ -11,6 +11,7 @@ import type { DriverInternals } from '../connections/internals.ts'
 import { upsertArguments } from '../audit/upsert-arguments.ts'
 import { currentContext } from '../context/context.ts'
 import { CrossTenantEntityError, ForbiddenError, SqlRefusedError } from '../errors.ts'
+import { recordingFlush } from '../history/flush-recording.ts'
 import { CONTROL_WRITE_PERMISSION, ReadingControlDriver } from './reading-control-driver.ts'
 import { TenantDriver, tenantDriverOf } from './tenant-driver.ts'
 import { assertNoForeign, assertOwnEntities } from './tenant-guard.ts'
@@ -52,24 +53,13 @@ export class TenantEntityManager extends EntityManager {
 
   override async begin(options?: Parameters<EntityManager['begin']>[0]): Promise<void> {
     await super.begin(options)
-    const driver = tenantDriverOf(this)
-    driver?.transactions.set(this, this.getTransactionContext())
-    // The run may have ended while the connection was waited for: its end did not see this transaction.
-    if (driver?.ended === true) driver.end()
-    driver?.assertActive()
-  }
-
-  override async commit(): Promise<void> {
-    await super.commit()
-    tenantDriverOf(this)?.transactions.delete(this)
+    tenantDriverOf(this)?.assertActive()
   }
 
   /** After the run has ended there is nothing left to roll back: its end did. */
   override async rollback(): Promise<void> {
-    const driver = tenantDriverOf(this)
-    if (driver?.ended === true) this.resetTransactionContext()
+    if (tenantDriverOf(this)?.ended === true) this.resetTransactionContext()
     else await super.rollback()
-    driver?.transactions.delete(this)
   }
 
   /** Cached rows are kept apart by tenant, by plane, and by whether the system (which sees every row) asked. */
@@ -77,10 +67,10 @@ export class TenantEntityManager extends EntityManager {
     return super.clearCache(cacheKeyOf(this, cacheKey))
   }
 
-  /** Before MikroORM computes anything: `onCreate` would complain of the missing actor first. */
+  /** In the context of whoever asks: a flush that waits for another one begins in the context of that one, where its guard would find nothing. */
   override async flush(): Promise<void> {
     tenantDriverOf(this)?.assertActive()
-    await super.flush()
+    await recordingFlush(() => super.flush())
   }
 
   /** @throws SQL_REFUSED for a role, and for what would lead unqualified names elsewhere. */

@@ -105,15 +105,18 @@ export class TenantRoles {
     if (state === undefined) await created({ kind: 'role', name: role })
   }
 
-  /** The slugs of serving schema tenants that have no role of their own. One query. */
+  /** The slugs of serving schema tenants whose own role is missing, or cannot be used. One query. */
   async missing(): Promise<readonly string[]> {
     const rows = (await this.#options.orm.control().execute(
       `select t.slug from public.${quoteIdentifier(parseIdentifier(Tenant.meta.tableName))} t
        where t.isolation_mode = 'schema' and t.status in ('ready', 'suspended') and not exists (
          select 1 from pg_catalog.pg_roles r where r.rolname = ? || pg_catalog.replace(t.slug, '-', '_')
-           and pg_catalog.shobj_description(r.oid, 'pg_authid') = ? || t.id::text)
+           and pg_catalog.shobj_description(r.oid, 'pg_authid') = ? || t.id::text
+           and pg_catalog.has_schema_privilege(r.oid, pg_catalog.to_regnamespace(pg_catalog.quote_ident(t.schema_name))::oid, 'USAGE')
+           and pg_catalog.pg_has_role(session_user, r.oid, 'MEMBER')
+           and exists (select 1 from pg_catalog.pg_auth_members m join pg_catalog.pg_roles g on g.oid = m.roleid where m.member = r.oid and g.rolname = ?))
        order by t.slug`,
-      [`${this.#options.prefix}_`, ownershipMark('')],
+      [`${this.#options.prefix}_`, ownershipMark(''), readersRole(this.#options.prefix)],
     )) as { slug: string }[]
     return rows.map(({ slug }) => slug)
   }

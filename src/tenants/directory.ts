@@ -24,6 +24,8 @@ export interface TenantRecord {
   /** Sealed. */
   readonly provisioningConnectionString: string | undefined
   readonly schemaVersion: string | undefined
+  /** Until when it does not serve because it is being migrated, in milliseconds since 1970. */
+  readonly migratingUntil: number | undefined
   /** Whether it is not in force: a connection string that is tried before it is stored. */
   readonly trial?: boolean
 }
@@ -44,6 +46,7 @@ export function recordOf(row: Pick<TenantRow, (typeof RECORDED)[number]>): Tenan
     connectionString: row.connectionString ?? undefined,
     provisioningConnectionString: row.provisioningConnectionString ?? undefined,
     schemaVersion: row.schemaVersion == null ? undefined : once(row.schemaVersion),
+    migratingUntil: row.migratingUntil?.getTime(),
   })
 }
 
@@ -140,7 +143,7 @@ export class TenantDirectory {
   async enter(identifier: string): Promise<TenantRecord> {
     const record = await this.find(parseSlug(identifier))
     if (record === undefined) throw new TenantNotFoundError(identifier)
-    assertServing(record.ref.slug, record.status)
+    assertServing(record.ref.slug, record.status, record.migratingUntil)
     return record
   }
 

@@ -3,6 +3,7 @@ import { p } from '@mikro-orm/postgresql'
 import { sharedEntity } from '../classification/entities.ts'
 import { CONTROL_ONLY, marksOf } from '../classification/scope.ts'
 import { newId } from '../ids.ts'
+import { MigrationRun, MigrationRunTenant } from './migration-runs.ts'
 
 /** Where a tenant stands in its life; see {@link TRANSITIONS} for what is possible. */
 export const TENANT_STATUSES = ['pending', 'provisioning', 'ready', 'suspended', 'failed', 'archived', 'purging', 'purged'] as const
@@ -20,6 +21,8 @@ export interface CreatedResource {
 }
 
 const UNPURGED = "status <> 'purged'"
+/** Those that are migrated. */
+export const SERVING = "status in ('ready', 'suspended')"
 
 /**
  * A tenant of the registry.
@@ -29,6 +32,7 @@ const UNPURGED = "status <> 'purged'"
 export const Tenant = sharedEntity({
   name: 'Tenant',
   tableName: 'tenantkit_tenant',
+  history: true,
   properties: {
     id: p
       .uuid()
@@ -51,11 +55,20 @@ export const Tenant = sharedEntity({
     formerStatus: p.string().$type<TenantStatus>().length(20).nullable(),
     schemaVersion: p.string().length(255).nullable(),
     schemaFingerprint: p.string().length(64).nullable(),
+    /** While it is in the future, the tenant is being migrated and does not serve; a run that goes on moves it on. */
+    migratingUntil: p.datetime(3).nullable(),
     cluster: p.string().length(63).nullable(),
     createdResources: p.json<readonly CreatedResource[]>().default('[]'),
     /** Counts every change, so that two operators cannot overwrite each other. */
     version: p.integer().version(),
   },
+  indexes: [
+    {
+      name: 'tenantkit_tenant_schema_index',
+      properties: ['isolationMode', 'schemaVersion', 'schemaFingerprint'],
+      where: SERVING,
+    },
+  ],
   uniques: [
     { name: 'tenantkit_tenant_slug_unique', properties: ['slug'], where: UNPURGED },
     { name: 'tenantkit_tenant_schema_name_unique', properties: ['schemaName'], where: UNPURGED },
@@ -81,6 +94,7 @@ export const Tenant = sharedEntity({
 export const TenantInvitation = sharedEntity({
   name: 'TenantInvitation',
   tableName: 'tenantkit_tenant_invitation',
+  history: true,
   properties: {
     id: p
       .uuid()
@@ -110,6 +124,7 @@ export const TenantInvitation = sharedEntity({
 export const TenantSetting = sharedEntity({
   name: 'TenantSetting',
   tableName: 'tenantkit_tenant_setting',
+  history: true,
   properties: {
     id: p
       .uuid()
@@ -123,7 +138,7 @@ export const TenantSetting = sharedEntity({
 })
 
 /** The framework's own entities, created by its own migrations. */
-export const REGISTRY_ENTITIES = [Tenant, TenantInvitation, TenantSetting] as const
+export const REGISTRY_ENTITIES = [Tenant, TenantInvitation, TenantSetting, MigrationRun, MigrationRunTenant] as const
 
 // No tenant reads of the others, whose secrets and settings stand here.
 for (const entity of REGISTRY_ENTITIES) marksOf(entity.meta)[CONTROL_ONLY] = true

@@ -42,12 +42,16 @@ export function assertAllowed(slug: string, operation: LifeOperation, status: Te
 }
 
 /**
- * Whether a tenant serves, decided here and nowhere else.
+ * Whether a tenant serves, decided here and nowhere else. One that is being migrated does not, until the time that its run last said: a run
+ * that was killed says nothing any more.
  *
  * @throws TENANT_NOT_READY, TENANT_SUSPENDED, TENANT_ARCHIVED
  */
-export function assertServing(slug: string, status: TenantStatus): void {
-  if (status === 'ready') return
+export function assertServing(slug: string, status: TenantStatus, migratingUntil?: number): void {
+  if (status === 'ready') {
+    if (migratingUntil !== undefined && Date.now() < migratingUntil) throw new TenantNotReadyError(slug, 'being migrated')
+    return
+  }
   if (status === 'suspended') throw new TenantSuspendedError(slug)
   if (status === 'archived' || status === 'purging' || status === 'purged') throw new TenantArchivedError(slug)
   throw new TenantNotReadyError(slug, status)

@@ -23,6 +23,7 @@ export const RECORDED = [
   'connectionString',
   'provisioningConnectionString',
   'schemaVersion',
+  'migratingUntil',
 ] as const satisfies readonly (keyof TenantRow)[]
 
 interface Change {

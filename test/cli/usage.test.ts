@@ -28,7 +28,11 @@ async function inside(args: readonly string[], cwd = '/', signal?: AbortSignal) 
 describe('tenantkit: usage', () => {
   const wrong: readonly (readonly [readonly string[], RegExp])[] = [
     [[], /Name a command/],
-    [['nonsense'], /nonsense/],
+    [['nonsense'], /There is no command "nonsense"\./],
+    [['migrat'], /Did you mean `tenantkit migrate`\?/],
+    [['tenants', 'lst', '--limit', '3'], /There is no command "lst"\.[^]*Did you mean `tenantkit tenants list`\?/],
+    [['tenants', 'list', '--stauts=ready'], /There is no option --stauts here\.[^]*Did you mean `--status`\?/],
+    [['migrate', 'acme'], /The argument "acme" is one too many\./],
     [['tenants'], /Name a command of/],
     [['tenants', 'nonsense'], /nonsense/],
     [['tenants', 'list', '--nonsense'], /nonsense/],
@@ -46,6 +50,10 @@ describe('tenantkit: usage', () => {
     [['migrate:create', '--scope', 'tenant'], /name/],
     [['keys'], /Name a command of/],
     [['entities', '--scope', 'nonsense'], /scope/],
+    [['drift', '--tenant', ','], /names no tenant/],
+    [['run'], /Not enough non-option arguments/],
+    [['run', 'x.ts', '--concurrency', '1.5'], /whole number/],
+    [['doctor', '--strikt'], /Did you mean `--strict`\?/],
   ]
   for (const [args, about] of wrong) {
     it(`refuses \`${args.join(' ')}\` with 2, a usage text and a problem document`, async () => {
@@ -60,13 +68,25 @@ describe('tenantkit: usage', () => {
       const document = JSON.parse(json.stdout)
       assert.containsAllKeys(document, ['type', 'title', 'status', 'detail', 'code', 'hint'])
       assert.equal(document.code, 'WRONG_USAGE')
-      assert.match(document.detail, about)
+      assert.match(`${document.detail}\n${document.hint}`, about)
       assert.equal(json.stderr, '')
     })
   }
 
   it('shows the usage of every command and runs none', async () => {
-    const commands = ['check', 'entities', 'tenants', 'tenants create', 'tenants purge', 'migrate', 'migrate:create', 'keys generate']
+    const commands = [
+      'check',
+      'doctor',
+      'drift',
+      'run',
+      'entities',
+      'tenants',
+      'tenants create',
+      'tenants purge',
+      'migrate',
+      'migrate:create',
+      'keys generate',
+    ]
     for (const command of ['', ...commands]) {
       const { code, stdout, stderr } = await inside([...command.split(' ').filter(Boolean), '--help'])
       assert.deepEqual([code, stderr], [0, ''], command)
@@ -106,20 +126,51 @@ describe('tenantkit: the configuration', function () {
   it('lists the entities by scope without a database; what the configuration prints is no part of the result', async () => {
     const document = await place.json(['entities'])
     assert.sameMembers(Object.keys(document), ['shared', 'tenant', 'both', 'unclassified'])
-    assert.deepInclude(document.shared, { full_name: 'Plan', table_name: 'plan', scope: 'shared' })
-    assert.deepInclude(document.tenant, { full_name: 'InvoiceLine', table_name: 'invoice_line', scope: 'tenant' })
-    assert.deepInclude(document.both, { full_name: 'User', table_name: 'user', scope: 'both' })
+    const of = (name: string, table: string, scope: string, global: boolean) => ({
+      full_name: name,
+      app_label: 'application',
+      model_name: name,
+      table_name: table,
+      auto_migrate: true,
+      allow_global_queries: global,
+      scope,
+    })
+    assert.deepInclude(document.shared, of('Plan', 'plan', 'shared', true))
+    assert.deepInclude(document.shared, { ...of('Tenant', 'tenantkit_tenant', 'shared', true), app_label: 'mikro-tenantkit' })
+    assert.deepInclude(document.tenant, of('InvoiceLine', 'invoice_line', 'tenant', false))
+    assert.deepInclude(document.both, of('User', 'user', 'both', true))
     assert.deepEqual(document.unclassified, [])
   })
 
   it('lists one scope, as a table', async () => {
     const { code, stdout, stderr } = await place.run(['entities', '--scope', 'tenant'], { cwd: join(place.folder, 'deep/er') })
     assert.equal(code, 0, stderr)
-    assert.match(stdout, /tenant \d+\n\ntenant\n {2}entity +table\n/)
-    assert.match(stdout, /InvoiceLine +invoice_line/)
+    assert.match(stdout, /tenant \d+\n\ntenant\n {2}entity +table +module +flags\n/)
+    assert.match(stdout, /InvoiceLine +invoice_line +application +migrate\n/)
+    assert.match(stdout, /\nflags: migrate = /)
     assert.notInclude(stdout, 'Plan')
     assert.notInclude(stdout, 'a configuration that talks')
     assert.include(stderr, 'a configuration that talks')
+  })
+
+  it('lists one module, and on request what has no table of its own', async () => {
+    const addition = `import { defineEntity, p } from '@mikro-orm/postgresql'
+const Address = defineEntity({ name: 'Address', embeddable: true, properties: { street: p.string() } })
+const Ledger = defineEntity({ name: 'Ledger', properties: { id: p.uuid().primary() } })
+`
+    const more = 'classification: { tenant: { billing: { Ledger } } },'
+    place.configure(`${addition}${configuration(more).replace('entities: [', 'entities: [Address, ')}`)
+    try {
+      const of = async (...args: string[]) => {
+        const document: Record<string, { full_name: string; auto_migrate: boolean }[]> = await place.json(['entities', ...args])
+        return Object.values(document).flatMap(rows => rows.map(({ full_name, auto_migrate }) => `${full_name} ${auto_migrate}`))
+      }
+      assert.deepEqual(await of('--app', 'billing'), ['billing.Ledger true'])
+      assert.include(await of('--include-unregistered', '--scope', 'unclassified'), 'Address false')
+      assert.notInclude(await of(), 'Address false')
+    } finally {
+      place.configure(configuration())
+    }
   })
 
   it('lists what has no scope, and why the configuration is refused', async () => {
@@ -130,8 +181,13 @@ describe('tenantkit: the configuration', function () {
       const { code, stdout, stderr } = await place.run(['entities', '--json'])
       assert.equal(code, 0, stderr)
       const document = JSON.parse(stdout)
-      assert.deepEqual(document.unclassified, [{ full_name: 'Stray', table_name: 'stray', scope: 'unclassified' }])
-      assert.deepInclude(document.both, { full_name: 'User', table_name: 'user', scope: 'both' })
+      const [stray, ...others] = document.unclassified
+      assert.deepInclude(stray, { full_name: 'Stray', table_name: 'stray', scope: 'unclassified', auto_migrate: false })
+      assert.isEmpty(others)
+      assert.deepEqual(
+        document.both.map(({ full_name }: { full_name: string }) => full_name),
+        ['User'],
+      )
       assert.match(stderr, /warning: .*Stray/)
       assert.equal((await place.json(['check'], 1)).code, 'CONFIGURATION_INVALID')
     } finally {

@@ -8,7 +8,8 @@ const CONNECTION = [
 ] // prettier-ignore
 const DRIVER = [
   'getMetadata', 'getPlatform', 'getConnection', 'getSchemaName', 'createEntityManager', 'createQueryBuilder', 'joinedProps', 'find', 'findOne', 'count',
-  'stream', 'execute', 'nativeInsert', 'nativeInsertMany', 'nativeUpdate', 'nativeUpdateMany', 'nativeDelete', 'nativeClone', 'close',
+  'createQueryBuilderFromOptions', 'mapResult', 'rethrow',
+  'stream', 'execute', 'nativeInsert', 'nativeInsertMany', 'nativeUpdate', 'nativeUpdateMany', 'nativeDelete', 'nativeClone', 'syncCollections', 'close',
   'getTableName', 'renderPartialIndexWhere', 'applyUnionWhere',
 ] // prettier-ignore
 const BUILDER = [

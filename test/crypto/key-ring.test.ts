@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
 import { assert } from 'chai'
-import { generateKey, KeyRing, parseKeyRing } from '../../src/crypto/key-ring.ts'
+import { generateKey, KeyRing, parseKeyRing, weakKeyIds } from '../../src/crypto/key-ring.ts'
 import { ConfigurationError } from '../../src/errors.ts'
 
 const key = (first: number, length = 32): string => Buffer.from(Array.from({ length }, (_, i) => (first + i * 7) % 256)).toString('base64')
@@ -127,4 +127,26 @@ describe('generateKey', () => {
     for (const id of ['', 'a:b', 'a,b', 'a.b', '-a', 'k'.repeat(33)])
       assert.throws(() => generateKey(id), ConfigurationError, 'is not a key id')
   })
+})
+
+describe('weakKeyIds', () => {
+  const entry = (id: string, bytes: Uint8Array | string) => `${id}:${Buffer.from(bytes as string).toString('base64')}`
+
+  it('names keys that were written by hand, and no random one', () => {
+    const weak = [
+      entry('text', 'correct horse battery staple 123'),
+      entry(
+        'sequence',
+        Uint8Array.from({ length: 32 }, (_, index) => index * 3),
+      ),
+      entry(
+        'repeated',
+        Uint8Array.from({ length: 32 }, (_, index) => (index % 7) * 37),
+      ),
+    ]
+    assert.deepEqual(weakKeyIds([generateKey('good'), ...weak].join(',')), ['text', 'sequence', 'repeated'])
+    for (let index = 0; index < 2_000; index++) assert.deepEqual(weakKeyIds(generateKey()), [])
+  })
+
+  it('leaves what is malformed to the parser', () => assert.deepEqual(weakKeyIds('nonsense,k1:short,'), []))
 })

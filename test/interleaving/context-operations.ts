@@ -120,11 +120,12 @@ export async function carriedOver(turn: Turn): Promise<void> {
   const { field, place, next, pause } = turn
   const other = otherPlace(turn)
   const { slug } = place
+  const isFound = next() < 0.5
   const entity = await field.enter(other, async () => {
     const author = em().create(Author, { name: `${other.slug}:carried` })
     await em().flush()
     field.keep(other, { author: 1 })
-    return author
+    return isFound ? em().fork().findOneOrFail(Author, { id: author.id }) : author
   })
   await field.enter(place, async () => {
     await pause()
@@ -193,7 +194,7 @@ export async function forgotten(turn: Turn): Promise<void> {
   if (next() < 0.5) await turn.pause()
 }
 
-/** The client hangs up: the run ends at once, and what it was doing goes on without it. */
+/** The client hangs up: the run is aborted by its signal, or ends at once, and what it was doing goes on without it. */
 export async function aborted(turn: Turn): Promise<void> {
   const { field, place, next } = turn
   const hangUp = new AbortController()
@@ -202,10 +203,10 @@ export async function aborted(turn: Turn): Promise<void> {
   })
   gone.catch(() => undefined)
   setTimeout(() => hangUp.abort(), next() * 6)
-  const isCancelled = next() < 0.4
-  await field.enter(place, async () => {
-    const manager = isCancelled ? mine(turn).fork({ signal: hangUp.signal }) : mine(turn).fork()
-    const work = async () => {
+  const way = next()
+  const work = async (): Promise<void> => {
+    const manager = way < 0.3 ? mine(turn).fork({ signal: hangUp.signal }) : mine(turn).fork()
+    const doAll = async () => {
       const rows = await manager.find(Tag, {}, { limit: 5 })
       field.own(
         place,
@@ -220,15 +221,16 @@ export async function aborted(turn: Turn): Promise<void> {
       field.keep(place, { tag: 1 })
       await manager.find(Author, {}, { limit: 5 })
     }
-    const running = work()
+    const running = doAll()
     field.forget(running)
-    try {
-      await Promise.race([running, gone])
-    } catch (error) {
-      if (!hangUp.signal.aborted) throw error
-      throw new Thrown()
-    }
-  })
+    await Promise.race([running, gone])
+  }
+  try {
+    await field.enter(place, work, way < 0.6 ? undefined : hangUp.signal)
+  } catch (error) {
+    if (!hangUp.signal.aborted) throw error
+    throw new Thrown()
+  }
 }
 
 /** Suspends or archives a tenant while others work in it, and brings it back. */

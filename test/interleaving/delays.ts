@@ -12,6 +12,27 @@ interface ClientClass {
   readonly prototype: { query: Query }
 }
 
+/** A cursor, or a query object: `pg` hands it the connection when its turn has come, and waits for it. */
+interface Submittable {
+  submit(connection: object): Error | null | undefined
+  handleError(error: Error, connection: object): void
+}
+
+function isSubmittable(given: unknown): given is Submittable {
+  return typeof (given as Partial<Submittable> | null)?.submit === 'function'
+}
+
+function delaySubmission(given: Submittable, pause: () => Promise<void>): void {
+  const submit = given.submit.bind(given)
+  given.submit = connection => {
+    void pause().then(() => {
+      const error = submit(connection)
+      if (error) given.handleError(error, connection)
+    })
+    return null
+  }
+}
+
 /** The clients of this package and of MikroORM, which may be one class or two. */
 const CLIENTS = new Set(
   [import.meta.url, import.meta.resolve('@mikro-orm/postgresql')].map(
@@ -30,9 +51,13 @@ export function delayQueries(next: Random): () => number {
     next() < 0.2 ? new Promise(resolve => setTimeout(resolve, next() * LONGEST_MS)) : new Promise(resolve => setImmediate(resolve))
   for (const { prototype, query } of originals) {
     prototype.query = function (...args) {
-      // What is handed over with a callback, or is a cursor that reads by itself, answers no promise that could be delayed.
-      const answersLater = typeof args.at(-1) !== 'function' && typeof (args[0] as { submit?: unknown } | null)?.submit !== 'function'
-      if (!answersLater) return query.apply(this, args)
+      if (isSubmittable(args[0])) {
+        delayed++
+        delaySubmission(args[0], pause)
+        return query.apply(this, args)
+      }
+      // What is handed over with a callback is the driver's own, and answers no promise that could be delayed.
+      if (typeof args.at(-1) === 'function') return query.apply(this, args)
       delayed++
       const sent = (tails.get(this) ?? Promise.resolve()).then(pause).then(() => query.apply(this, args))
       const settled = sent.then(

@@ -1,12 +1,13 @@
 /** Clients that do random operations in random tenants at the same time, with a random delay in front of every query. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { codeOf } from './answers.ts'
 import * as context from './context-operations.ts'
 import * as data from './data-operations.ts'
 import { delayQueries } from './delays.ts'
 import { pick, random, weighted, type Random } from './random.ts'
 import * as transaction from './transaction-operations.ts'
 import { verify } from './verification.ts'
-import { Field, Refused, Thrown, codeOf, type Place, type Turn, type World } from './world.ts'
+import { Field, Refused, Thrown, type Place, type Turn, type World } from './world.ts'
 
 type Operation = (turn: Turn) => Promise<void>
 

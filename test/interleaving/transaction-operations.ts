@@ -1,7 +1,8 @@
 /** Transactions that end in every way: committed, rolled back, half of it, begun by hand, and left open. */
 import { Tag } from '../helpers/tenancy.ts'
 import { addTag } from './data-operations.ts'
-import { Thrown, answerOf, mine, type Turn } from './world.ts'
+import { answerOf } from './answers.ts'
+import { Thrown, mine, type Turn } from './world.ts'
 
 const tag = (turn: Turn, label: string): Promise<void> => {
   mine(turn).create(Tag, { label: `${turn.place.slug}:${label}` })

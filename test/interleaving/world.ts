@@ -1,6 +1,7 @@
 /** What the operations of the interleaving test work on: tenants, what must stand in them, and what was found to be wrong. */
 import { currentTenant, em, type Isolation, type Tenancy } from 'mikro-tenantkit'
 import { ada } from '../helpers/tenancy.ts'
+import { answerOf, codeOf } from './answers.ts'
 import { pick, type Random } from './random.ts'
 
 /** A tenant, and where plain SQL finds its tables. */
@@ -94,7 +95,7 @@ export class Field {
   }
 
   /** Runs work in a tenant. @throws Refused when it is suspended or archived by another operation */
-  async enter<T>(place: Place, work: () => Promise<T>): Promise<T> {
+  async enter<T>(place: Place, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     const { slug } = place
     const changes = this.#changes.get(slug) ?? 0
     const before = this.#refusing.get(slug)
@@ -109,7 +110,7 @@ export class Field {
           this.check(!(same && before?.startsWith('TENANT_')), `${slug} let a run in after it was to refuse with ${before}`)
           return work()
         },
-        { actor: ada },
+        { actor: ada, signal },
       )
     } catch (error) {
       const code = codeOf(error)
@@ -183,19 +184,4 @@ export function mine({ field, place }: Turn): ReturnType<typeof em> {
   const { slug } = currentTenant()
   field.check(slug === place.slug, `${slug} is active where ${place.slug} should be`)
   return em()
-}
-
-/** The code of an error, or what it says. */
-export function codeOf(error: unknown): string {
-  return (error as { code?: string }).code ?? String(error)
-}
-
-/** The code that work is refused with, or undefined. */
-export async function answerOf(work: () => unknown): Promise<string | undefined> {
-  try {
-    await work()
-    return undefined
-  } catch (error) {
-    return codeOf(error)
-  }
 }

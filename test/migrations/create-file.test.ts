@@ -15,6 +15,9 @@ function calls(file: string, method: 'up' | 'down'): string[] {
   return [...body.matchAll(/this\.(\w+)\(`([^`]*)`\)/g)].map(([, name, sql]) => `${name}: ${sql}`)
 }
 
+/** The framework's own, which comes first. */
+const BUNDLED = 'tenantkit_0001_history'
+
 describe('createFile', () => {
   it('writes the tables of each set, and nothing the second time', async () => {
     using space = workspace()
@@ -29,7 +32,7 @@ describe('createFile', () => {
     assert.deepEqual(tablesOf(tenant!), ['book', 'book_tags', 'tag', 'user'])
     assert.isUndefined(await migrations.createFile('shared', 'again'))
     assert.isUndefined(await migrations.createFile('tenant', 'again'))
-    assert.deepEqual(await migrations.names('tenant'), [/(Migration\d{14}_first)\.ts$/.exec(tenant!)![1]!])
+    assert.deepEqual(await migrations.names('tenant'), [BUNDLED, /(Migration\d{14}_first)\.ts$/.exec(tenant!)![1]!])
     assert.equal(await migrations.head('shared'), /(Migration\d{14}_first)\.ts$/.exec(shared!)![1])
   })
 
@@ -76,13 +79,31 @@ describe('createFile', () => {
     using space = workspace()
     await space.migrations(NOWHERE).createFile('tenant', '')
     await space.migrations(NOWHERE, 'pages').createFile('tenant', '')
-    await space.migrations(NOWHERE).createFile('tenant', '')
+    await space.migrations(NOWHERE).createFile('tenant', '', { allowDestructive: true })
     assert.lengthOf(
       readdirSync(join(space.path, 'tenant')).filter(name => name.endsWith('.ts')),
       3,
     )
-    const names = await space.migrations(NOWHERE).names('tenant')
+    const names = (await space.migrations(NOWHERE).names('tenant')).slice(1)
     assert.deepEqual(names, names.toSorted())
+  })
+
+  it('refuses to write what loses data, forgets nothing of the change, and lets the file that may say so', async () => {
+    using space = workspace()
+    await space.migrations(NOWHERE, 'pages').createFile('tenant', 'first')
+    for (const _ of [1, 2]) {
+      const error = await refused(space.migrations(NOWHERE).createFile('tenant', 'drop pages'), 'DESTRUCTIVE_MIGRATION')
+      assert.include(error.message, 'drop column')
+    }
+    assert.lengthOf(
+      (await space.migrations(NOWHERE).names('tenant')).filter(name => !name.startsWith('tenantkit_')),
+      1,
+    )
+    const file = await space.migrations(NOWHERE).createFile('tenant', 'drop pages', { allowDestructive: true })
+    assert.include(readFileSync(file!, 'utf8'), 'override readonly destructive = true')
+    const [first, second] = (await space.migrations(NOWHERE).collected('tenant')).slice(-2)
+    assert.isFalse(first!.destructive)
+    assert.isTrue(second!.destructive)
   })
 
   it('leaves the tables of the framework to the framework', async () => {
@@ -121,7 +142,7 @@ describe('createFile', () => {
       `import { SharedMigration } from 'mikro-tenantkit'\nexport class A extends SharedMigration { override up() {} }\n`,
     )
     await refused(migrations.preparedScript('schema'), 'CONFIGURATION_INVALID')
-    assert.deepEqual(await space.migrations(NOWHERE).names('tenant'), ['Migration1', 'Migration3'])
+    assert.deepEqual(await space.migrations(NOWHERE).names('tenant'), [BUNDLED, 'Migration1', 'Migration3'])
   })
 
   it('writes files that type-check under the strictest options', async function () {

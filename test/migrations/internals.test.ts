@@ -43,6 +43,7 @@ describe('the members of MikroORM that migrations override', () => {
         'create',
         'createInitial',
         'checkSchema',
+        'getSchemaDiff',
         'hasSnapshot',
         'getSchemaFromSnapshot',
         'storeCurrentSchema',

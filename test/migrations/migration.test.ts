@@ -1,5 +1,6 @@
 import { MikroORM, type MetadataStorage } from '@mikro-orm/postgresql'
 import { assert } from 'chai'
+import { HISTORY_TABLES } from '../../src/history/audit-event.ts'
 import { classify } from '../../src/classification/classify.ts'
 import { tenantEntity } from '../../src/classification/entities.ts'
 import { ControlDriver } from '../../src/connections/control-driver.ts'
@@ -91,11 +92,12 @@ describe('what migrations hold', () => {
       classify([job(['new', 'tried', 'done'])]),
     ]
     using grown = workspace()
-    for (const entities of versions) assert.isString(await grown.migrations(control.url, 'first', { entities }).createFile('tenant', ''))
+    for (const entities of versions)
+      assert.isString(await grown.migrations(control.url, 'first', { entities }).createFile('tenant', '', { allowDestructive: true }))
     const runner = grown.migrations(control.url, 'first', { entities: versions[2]! })
     for (const target of [acme, globex]) {
-      assert.lengthOf(await runner.up(target), 3)
-      assert.deepEqual(await tables(target.url, target.schema), ['job', 'tenantkit_migration'])
+      assert.lengthOf(await runner.up(target), 4)
+      assert.deepEqual(await tables(target.url, target.schema), ['job', ...HISTORY_TABLES.toSorted(), 'tenantkit_migration'])
       assert.deepEqual(await runner.difference(target), [])
       const [row] = await query(target.url, `select enum_range(null::"${target.schema}".job_state)::text as items`)
       assert.deepEqual(row, { items: '{new,tried,done}' })
@@ -126,7 +128,7 @@ describe('what migrations hold', () => {
     const back = (table: string) => `  override down() { this.addSql('drop table ${table}') }\n`
     for (const n of [1, 2, 3]) several.write('tenant', `Migration${n}`, `    this.addSql('create table t${n} (id int)')`, back(`t${n}`))
     const runner = several.migrations(control.url)
-    assert.deepEqual(await runner.up(acme, { to: 'Migration1' }), ['Migration1'])
+    assert.deepEqual(await runner.up(acme, { to: 'Migration1' }), ['tenantkit_0001_history', 'Migration1'])
     assert.deepEqual(await runner.up(acme, { only: ['Migration3'] }), ['Migration3'])
     await refused(runner.up(acme, { to: 'Migration22' }), 'CONFIGURATION_INVALID')
     await runner.mark(acme, 'Migration2', true)
@@ -135,9 +137,11 @@ describe('what migrations hold', () => {
     assert.deepEqual(await runner.up(acme), ['Migration2'])
     // Merged late: it was applied last, so it goes first.
     assert.deepEqual(await runner.down(acme), ['Migration2'])
-    assert.deepEqual(await runner.down(acme, { to: '0' }), ['Migration3', 'Migration1'])
-    assert.deepEqual(await tables(control.url, 'tenant_acme'), ['tenantkit_migration'])
-    assert.deepEqual(await runner.down(acme), [])
+    assert.deepEqual(await runner.down(acme), ['Migration3'])
+    assert.deepEqual(await runner.down(acme), ['Migration1'])
+    // The framework's own have no way back: nobody drops a history by going down once too often.
+    await refused(runner.down(acme), 'MIGRATION_FAILED')
+    assert.deepEqual(await tables(control.url, 'tenant_acme'), [...HISTORY_TABLES.toSorted(), 'tenantkit_migration'])
     await refused(runner.mark(acme, 'Migration7', true), 'CONFIGURATION_INVALID')
     await runner.close()
   })
@@ -148,7 +152,7 @@ describe('what migrations hold', () => {
     const runner = one.migrations(control.url)
     await runner.up(acme)
     await refused(runner.down(acme), 'MIGRATION_FAILED')
-    assert.deepEqual(await recorded(control.url, 'tenant_acme'), ['Migration1'])
+    assert.deepEqual(await recorded(control.url, 'tenant_acme'), ['Migration1', 'tenantkit_0001_history'])
     await runner.close()
   })
 })

@@ -3,6 +3,7 @@ import { readdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { assert } from 'chai'
+import { HISTORY_TABLES } from '../../src/history/audit-event.ts'
 import type { MigrationTarget } from '../../src/migrations/runner.ts'
 import { freshDatabase, query, type TestDatabase } from '../helpers/postgres.ts'
 import { databaseTenant, emptied, foreignKeys, recorded, schemaTenant, tables, workspace, type Workspace } from './workspace.ts'
@@ -103,10 +104,10 @@ describe('the stock command line', function () {
     await succeeds('migration:up')
     await succeeds('migration:create --context tenant --name first')
     const up = await succeeds('migration:up --context tenant --schema tenant_b')
-    assert.match(up, /tenant-b: Migration\d{14}_first\n1 tenants, 0 failed/)
+    assert.match(up, /tenant-b: tenantkit_0001_history, Migration\d{14}_first\n1 tenants, 0 failed/)
     assert.deepEqual(await tables(control.url, 'tenant_a'), [])
     const pending = await succeeds('migration:pending --context tenant')
-    assert.match(pending, /tenant-a: Migration\d{14}_first/)
+    assert.match(pending, /tenant-a: tenantkit_0001_history, Migration\d{14}_first/)
     assert.match(pending, /tenant-b: up to date/)
     assert.match(await succeeds('migration:up --context tenant'), /2 tenants, 0 failed/)
     assert.include(await tables(control.url, 'tenant_a'), 'book')
@@ -115,7 +116,7 @@ describe('the stock command line', function () {
     assert.deepEqual(await tables(own.url, 'tenant'), [])
     const down = await succeeds('migration:down --context tenant --schema tenant_a,tenant_b')
     assert.match(down, /2 tenants, 0 failed/)
-    assert.deepEqual(await tables(control.url, 'tenant_a'), ['tenantkit_migration'])
+    assert.deepEqual(await tables(control.url, 'tenant_a'), [...HISTORY_TABLES.toSorted(), 'tenantkit_migration'])
   })
 
   it('applies the tenant set to one tenant by its slug', async () => {
@@ -137,9 +138,9 @@ describe('the stock command line', function () {
     await succeeds('migration:create --context tenant --name first')
     const out = await fails('migration:up --context tenant')
     assert.match(out, /tenant-a: FAILED Migration Migration\d{14}_first failed on "tenant-a": relation "tag" already exists/)
-    assert.match(out, /tenant-b: Migration\d{14}_first/)
+    assert.match(out, /tenant-b: tenantkit_0001_history, Migration\d{14}_first/)
     assert.match(out, /1 of 2 tenants failed: tenant-a/)
-    assert.lengthOf(await recorded(control.url, 'tenant_b'), 1)
+    assert.lengthOf(await recorded(control.url, 'tenant_b'), 2)
   })
 
   it('refuses a schema that is not in the registry before it does anything', async () => {

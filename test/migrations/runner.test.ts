@@ -1,6 +1,8 @@
 import { assert } from 'chai'
+import { HISTORY_TABLES } from '../../src/history/audit-event.ts'
 import type { Migrations } from '../../src/migrations/migrations.ts'
 import { Lanes } from '../../src/migrations/lanes.ts'
+import { LOCK_PATIENCE } from '../../src/migrations/lock-retries.ts'
 import { MigrationSet } from '../../src/migrations/migration-set.ts'
 import { RunningOrm } from '../../src/migrations/orm.ts'
 import { MigrationRunner, type MigrationTarget } from '../../src/migrations/runner.ts'
@@ -8,7 +10,7 @@ import type { Identifier } from '../../src/naming.ts'
 import { freshDatabase, query, type TestDatabase } from '../helpers/postgres.ts'
 import { databaseTenant, emptied, foreignKeys, recorded, refused, schemaTenant, tables, workspace, type Workspace } from './workspace.ts'
 
-const TENANT_TABLES = ['book', 'book_tags', 'tag', 'tenantkit_migration', 'user']
+const TENANT_TABLES = ['book', 'book_tags', 'tag', ...HISTORY_TABLES.toSorted(), 'tenantkit_migration', 'user']
 const SHARED_TABLES = ['country', 'tenantkit_migration', 'user']
 
 describe('Migrations on PostgreSQL', () => {
@@ -60,7 +62,7 @@ describe('Migrations on PostgreSQL', () => {
     await migrations.up(migrations.sharedTarget())
     const applied = await migrations.up(acme)
     assert.deepEqual(applied, await migrations.names('tenant'))
-    assert.deepEqual(await recorded(control.url, 'tenant_acme'), applied)
+    assert.deepEqual(await recorded(control.url, 'tenant_acme'), applied.toSorted())
     assert.deepEqual(await recorded(control.url, 'public'), (await migrations.names('shared')).toSorted())
     assert.deepEqual(await migrations.up(acme), [])
     assert.deepEqual(await migrations.pending(acme), [])
@@ -150,10 +152,14 @@ describe('Migrations on PostgreSQL', () => {
       control.url,
       1,
     )
-    const runner = new MigrationRunner(lanes, orm, 1_000)
+    const runner = new MigrationRunner(lanes, orm, { lockWaitMs: 1_000, locks: LOCK_PATIENCE })
     await runner.up(new MigrationSet('shared', space.path), migrations.sharedTarget())
     await runner.up(new MigrationSet('tenant', space.path), acme)
-    assert.deepEqual(afterwards, [{ search_path: '' }, { search_path: '' }, { search_path: '' }])
+    const count = (await migrations.names('shared')).length + (await migrations.names('tenant')).length
+    assert.deepEqual(
+      afterwards,
+      Array.from({ length: count }, () => ({ search_path: '' })),
+    )
     await lanes.close()
   })
 
@@ -200,13 +206,13 @@ describe('Migrations on PostgreSQL', () => {
     assert.deepEqual(await tables(control.url, 'tenant_acme'), TENANT_TABLES)
     assert.deepEqual(await recorded(control.url, 'tenant_acme'), (await space.migrations(control.url).names('tenant')).toSorted())
     assert.deepEqual(await runner.pending(acme), ['Migration9998_broken', 'Migration9999_after'])
-    // Not even the tracking table stays where the first one fails.
+    // Each migration has a transaction of its own: what came before the one that fails stays, and nothing of that one.
     using first = workspace()
     first.write('tenant', 'Migration1', `    this.addSql('select 1/0')`)
     const other = await schemaTenant(control.url, 'tenant_other')
     const again = first.migrations(control.url)
     await refused(again.up(other), 'MIGRATION_FAILED')
-    assert.deepEqual(await tables(control.url, 'tenant_other'), [])
+    assert.deepEqual(await tables(control.url, 'tenant_other'), [...HISTORY_TABLES.toSorted(), 'tenantkit_migration'])
     await Promise.all([runner.close(), again.close()])
   })
 

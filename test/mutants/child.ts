@@ -1,5 +1,6 @@
 /**
- * One mutant in a process of its own: takes the guard out, lets clients interleave, then tries the probes, and stops at what it finds first.
+ * One mutant in a process of its own: takes the guard out, tries the parts that need no database, lets clients interleave, then tries the
+ * probes, and stops at what it finds first.
  *
  * What it is to do comes as JSON in `MUTANT_TASK`; what it found goes as one line of JSON to stdout.
  */
@@ -24,5 +25,10 @@ try {
 }
 process.on('uncaughtException', error => answer({ killedBy: 'an exception nobody caught', finding: String(error) }))
 // Imported only now: what was loaded before could not be changed any more.
+if (!task.strict) {
+  const { tryParts } = await import('./part-probes.ts').catch((error: unknown) => answer({ broken: String(error) }))
+  const found = await tryParts()
+  if (found !== undefined) answer(found)
+}
 const { tryMutant } = await import('./trial.ts').catch((error: unknown) => answer({ broken: String(error) }))
 answer(await tryMutant(task).catch((error: unknown) => ({ broken: String((error as Error).stack) })))

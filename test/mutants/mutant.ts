@@ -23,6 +23,12 @@ export interface Mutant extends Edit {
   readonly also?: readonly Edit[]
   /** Mutants whose guards are taken out as well: alone this one survives, because they hold. */
   readonly with?: readonly string[]
+  /** What the finding must say. Where two guards cover each other, it tells what neither refuses from what one of them would have. */
+  readonly finds?: string
+  /** Which probes alone try it. Default: the interleaving, which does nothing that those are about, and then all probes. */
+  readonly probes?: 'context'
+  /** Whether it is tried in strict mode, by the probes of that alone. */
+  readonly strict?: true
 }
 
 /** Every change of a mutant, by module. @throws when there is nothing to patch */

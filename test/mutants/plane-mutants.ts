@@ -3,7 +3,6 @@ import type { Mutant } from './mutant.ts'
 
 const CONTROL = 'connections/control-driver.ts'
 const CONNECTION = 'connections/guarded-connection.ts'
-const REGISTRY = 'connections/connection-registry.ts'
 const DATABASE = 'strategies/database-strategy.ts'
 const CONTEXT = 'context/context.ts'
 const TENANCY = 'tenancy.ts'
@@ -38,35 +37,16 @@ export const PLANE_MUTANTS: readonly Mutant[] = [
     find: "...(pooled ? {} : { options: '-c search_path=' }),",
     replace: "options: '-c search_path=public',",
   },
+  // What is asked of the server and what proves that it was done cover each other: alone, the proof refuses every connection.
   {
-    name: 'the proof of the search_path',
+    name: 'the proof of the search_path, and the empty search_path',
     file: 'connections/search-path.ts',
     find: "if (!isEmpty(String(row['search_path']))) throw",
     replace: 'if (false) throw',
+    with: ['the empty search_path'],
+    finds: 'a shared table: not refused',
   },
   { name: 'the proof of the database', file: 'connections/search-path.ts', find: '    proof?.assert(row)\n', replace: '' },
-  { name: 'ConnectionRegistry: what is in use', file: REGISTRY, find: '      if (entry.leases > 0) continue\n', replace: '' },
-  { name: 'ConnectionRegistry: counting leases', file: REGISTRY, find: '    entry.leases++\n', replace: '' },
-  { name: 'ConnectionRegistry: counting back', file: REGISTRY, find: '    entry.leases--\n', replace: '' },
-  { name: 'ConnectionRegistry: given back once', file: REGISTRY, find: '    if (released) return\n', replace: '' },
-  {
-    name: 'ConnectionRegistry: the limit',
-    file: REGISTRY,
-    find: 'return this.#entries.size + this.#retired.size < this.#options.max\n',
-    replace: 'return true\n',
-  },
-  {
-    name: 'ConnectionRegistry: versions',
-    file: REGISTRY,
-    find: 'if (entry !== undefined && entry.version !== version) this.#retire(entry)\n    else if',
-    replace: 'if',
-  },
-  {
-    name: 'ConnectionRegistry: failed openings',
-    file: REGISTRY,
-    find: 'if (this.#entries.get(key) === entry) this.#entries.delete(key)\n      this.#retired.delete(entry)\n      this.#serve()',
-    replace: '',
-  },
   {
     name: 'DatabaseStrategy: a pool for each tenant',
     file: DATABASE,
@@ -182,6 +162,18 @@ export const PLANE_MUTANTS: readonly Mutant[] = [
     name: 'TenantDirectory: forgetting what has changed',
     file: DIRECTORY,
     find: '      this.#cache.forget(slug)\n      this.#reads.forget(slug)\n',
+    replace: '',
+  },
+  {
+    name: 'TenantChanges: other processes',
+    file: 'tenants/tenant-changes.ts',
+    find: "      await manager.execute('select pg_catalog.pg_notify(?, ?)'",
+    replace: "      if (false) await manager.execute('select pg_catalog.pg_notify(?, ?)'",
+  },
+  {
+    name: 'TenantChanges: this process',
+    file: 'tenants/tenant-changes.ts',
+    find: '    for (const slug of this.#flushed.get(em) ?? []) this.#forget(slug)\n',
     replace: '',
   },
   {

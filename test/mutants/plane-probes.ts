@@ -7,7 +7,7 @@ import { authentication, problems, tenantMiddleware } from 'mikro-tenantkit/koa'
 import { query } from '../helpers/postgres.ts'
 import { Author, Country, Notice, Tag, ada, operator } from '../helpers/tenancy.ts'
 import { stamps } from '../interleaving/data-operations.ts'
-import { FORBIDDEN, FOREIGN, NO_CONTEXT, inTenant, must, mustRefuse, type Ground, type Probe } from './probe.ts'
+import { FORBIDDEN, FOREIGN, NO_CONTEXT, inTenant, must, mustRefuse, until, type Ground, type Probe } from './probe.ts'
 
 /** Reads the control plane and may write nothing. */
 const reader: Actor = { ...operator, permissions: new Set(['data:read']) }
@@ -51,9 +51,16 @@ export const PLANE_PROBES: Readonly<Record<string, Probe>> = {
         manager.create(Country, { code: 'XX' })
         return manager.flush()
       })
-      await mustRefuse(FORBIDDEN, 'insert', () => controlEm().insert(Country, data))
-      await mustRefuse(FORBIDDEN, 'nativeUpdate', () => controlEm().nativeUpdate(Country, { code: 'none' }, { code: 'XX' }))
-      await mustRefuse(FORBIDDEN, 'nativeDelete', () => controlEm().nativeDelete(Country, { code: 'none' }))
+      await mustRefuse(FORBIDDEN, 'insertMany', () => controlEm().insertMany(Country, [data, { ...data, id: newId() }]))
+      // A flush begins a transaction, and is refused the connection before it comes to this.
+      await mustRefuse(FORBIDDEN, 'nativeUpdateMany of the driver', () =>
+        controlEm()
+          .getDriver()
+          .nativeUpdateMany(Country, [{ id: newId() }, { id: newId() }], [{ code: 'XX' }, { code: 'YY' }]),
+      )
+      await mustRefuse(FORBIDDEN, 'native insert', () => controlEm().insert(Country, data))
+      await mustRefuse(FORBIDDEN, 'native update', () => controlEm().nativeUpdate(Country, { code: 'none' }, { code: 'XX' }))
+      await mustRefuse(FORBIDDEN, 'native delete', () => controlEm().nativeDelete(Country, { code: 'none' }))
       await mustRefuse(FORBIDDEN, 'a builder', () => controlEm().createQueryBuilder(Country).insert(data).execute())
       await mustRefuse(FORBIDDEN, 'a clone', () => controlEm().createQueryBuilder(Country).clone().delete({ code: 'none' }).execute())
       await mustRefuse(FORBIDDEN, 'the connection', () => controlEm().getConnection())
@@ -156,6 +163,42 @@ export const PLANE_PROBES: Readonly<Record<string, Probe>> = {
     const { databases, leases } = tenancy.stats()
     must(databases.open <= world.slots, `${databases.open} pools are open`)
     must(databases.inUse === 0 && leases === 0, `${databases.inUse} pools and ${leases} runs are in use`)
+  },
+  'a change in another process': async ({ tenancy, open, acme, globex }) => {
+    const other = await open()
+    try {
+      for (const { slug } of [acme, globex]) {
+        await other.run(slug, () => Promise.resolve())
+        await until(() => other.stats().directory.listening, 'it listens')
+        await other.run(slug, () => Promise.resolve())
+        await tenancy.runAsSystem('probe', () => tenancy.operate(slug, 'suspend'))
+        const isRefused = () =>
+          other
+            .run(slug, () => Promise.resolve())
+            .then(
+              () => false,
+              (error: { code?: string }) => error.code === 'TENANT_SUSPENDED',
+            )
+        await until(isRefused, `${slug} is refused by another process`)
+        await tenancy.runAsSystem('probe', () => tenancy.operate(slug, 'resume'))
+      }
+    } finally {
+      await other.close()
+    }
+  },
+  'a tenancy that is closed': async ({ open, acme, globex }) => {
+    for (const { slug } of [globex, acme]) {
+      const other = await open()
+      await other.run(
+        slug,
+        async () => {
+          await em().count(Tag)
+          await other.close()
+          await mustRefuse('CONNECTION_CLOSED', 'a connection that was closed', () => em().fork().count(Tag))
+        },
+        { actor: ada },
+      )
+    }
   },
   'an opening that failed': async ground => {
     const { tenancy, globex } = ground

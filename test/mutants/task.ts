@@ -4,6 +4,9 @@ import type { Place } from '../interleaving/world.ts'
 export interface Task {
   /** Absent: nothing is taken out, and nothing must be found. */
   readonly mutant?: string
+  readonly strict: boolean
+  /** Which probes alone are tried, without the interleaving. Absent: that, and all probes. */
+  readonly probes?: 'context' | 'strict' | undefined
   readonly controlUrl: string
   readonly directUrl: string | undefined
   readonly keys: string

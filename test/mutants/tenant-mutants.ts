@@ -5,7 +5,6 @@ const DRIVER = 'strategies/tenant-driver.ts'
 const MANAGER = 'strategies/tenant-entity-manager.ts'
 const BUILDER = 'strategies/pinned-query-builder.ts'
 const GUARD = 'strategies/tenant-guard.ts'
-const RUN_CONNECTION = 'strategies/run-connection.ts'
 const READING = 'strategies/reading-control-driver.ts'
 
 export const TENANT_MUTANTS: readonly Mutant[] = [
@@ -24,11 +23,12 @@ export const TENANT_MUTANTS: readonly Mutant[] = [
   },
   { name: 'TenantDriver.assertActive: another tenant', file: DRIVER, find: 'if (active.id !== this.tenant.id) {', replace: 'if (false) {' },
   { name: 'TenantDriver.end: the mark', file: DRIVER, find: '    this.ended = true\n', replace: '' },
+  { name: 'TenantDriver.end: what is open', file: DRIVER, find: '    this.held?.end()\n', replace: '' },
   {
-    name: 'TenantDriver.end: open transactions',
-    file: DRIVER,
-    find: 'for (const transaction of this.transactions.values()) {',
-    replace: 'for (const transaction of []) {',
+    name: 'select templates: the schema of each run',
+    file: 'strategies/select-templates.ts',
+    find: '= fill(template, driver.tenant.schema, values)',
+    replace: '= fill(template, (template.first ??= driver.tenant.schema), values)',
   },
   {
     name: 'TenantDriver.getSchemaName: its own schema',
@@ -110,16 +110,41 @@ export const TENANT_MUTANTS: readonly Mutant[] = [
     replace: 'if (false)',
   },
   {
-    name: 'TenantEntityManager.begin: remembering',
-    file: MANAGER,
-    find: '    driver?.transactions.set(this, this.getTransactionContext())\n',
-    replace: '',
-  },
-  {
     name: 'TenantEntityManager.flush',
     file: MANAGER,
     find: 'override async flush(): Promise<void> {\n    tenantDriverOf(this)?.assertActive()\n',
     replace: 'override async flush(): Promise<void> {\n',
+  },
+  // Each does what the other cannot: this one refuses where it is called, that one whoever calls the unit of work.
+  {
+    name: 'TenantGuard.beforeFlush',
+    file: GUARD,
+    find: '  beforeFlush({ em }: FlushEventArgs): void {\n    tenantDriverOf(em as EntityManager)?.assertActive()\n',
+    replace: '  beforeFlush({ em }: FlushEventArgs): void {\n    void em\n',
+  },
+  {
+    name: 'TenantEntityManager.setSessionContext',
+    file: MANAGER,
+    find: '    refuseSession(this, context)\n    super.setSessionContext',
+    replace: '    super.setSessionContext',
+  },
+  {
+    name: 'TenantEntityManager.fork: its session',
+    file: MANAGER,
+    find: '    if (options?.session !== undefined) refuseSession(this, options.session)\n',
+    replace: '',
+  },
+  {
+    name: 'TenantEntityManager: entities it is given',
+    file: MANAGER,
+    find: 'if (driver !== undefined) assertOwnEntities(given, driver)',
+    replace: '',
+  },
+  {
+    name: 'OwnEntityLoader',
+    file: MANAGER,
+    find: '    assertOwnEntities(args[1], this.#driver)\n',
+    replace: '',
   },
   {
     name: 'TenantEntityManager.prepareOptions',
@@ -214,11 +239,16 @@ export const TENANT_MUTANTS: readonly Mutant[] = [
     find: "else if (owner !== driver.tenant.id) throw foreign(meta.className, driver, 'would be written')",
     replace: '',
   },
+  // MikroORM keeps both sides of a relation: whoever refers to a foreign entity stands in its collection too. They cover each other.
   {
-    name: 'TenantGuard: whom it refers to',
+    name: 'TenantGuard: whom it refers to, and in whose collection it stands',
     file: GUARD,
     find: 'for (const target of relationTargets(changeSet)) assertReferable',
     replace: 'for (const target of []) assertReferable',
+    also: [
+      { file: GUARD, find: '      assertOwn(collection.owner, helper(collection.owner).__meta as EntityMetadata, driver)\n', replace: '' },
+    ],
+    finds: '23503',
   },
   {
     name: 'TenantGuard: collections',
@@ -234,30 +264,6 @@ export const TENANT_MUTANTS: readonly Mutant[] = [
   },
   { name: 'assertSharedReferences', file: GUARD, find: "if (driver?.tenant.isolation === 'database') await", replace: 'if (false) await' },
   {
-    name: 'RunConnection: the active run',
-    file: RUN_CONNECTION,
-    find: '  #admit(transaction?: unknown): void {\n    this.#run.assertActive()\n',
-    replace: '  #admit(transaction?: unknown): void {\n',
-  },
-  {
-    name: 'RunConnection: whose transaction it is',
-    file: RUN_CONNECTION,
-    find: 'if (transaction == null || beganBy.get(transaction) === this.#run.tenant.id) return',
-    replace: 'if (1) return',
-  },
-  {
-    name: 'RunConnection: Kysely of its own',
-    file: RUN_CONNECTION,
-    find: "if (name === 'acquireConnection') run.assertActive()",
-    replace: '',
-  },
-  {
-    name: 'RunConnection: the pool',
-    file: RUN_CONNECTION,
-    find: "    return Promise.reject(this.#refusal('close'))",
-    replace: '    return this.#target.close(true) as Promise<never>',
-  },
-  {
     name: 'ReadingControlDriver: query builders',
     file: READING,
     find: 'return readOnly(super.createQueryBuilder(...args))',
@@ -269,22 +275,24 @@ export const TENANT_MUTANTS: readonly Mutant[] = [
     find: 'readOnly(clone(...args))',
     replace: 'clone(...args)',
   },
-  {
-    name: 'ReadingControlDriver.nativeInsert',
+  // The method and the builder that MikroORM 7 makes in it cover each other: only without both is anything written. Methods that make no
+  // builder stand alone.
+  ...(['insert', 'update', 'delete'] as const).map((verb): Mutant => ({
+    name: `ReadingControlDriver: ${verb}, by its method and its builder`,
     file: READING,
-    find: '  override nativeInsert(): Promise<unknown> {\n    return Promise.reject(forbidden())\n  }\n',
+    find: `  override native${capital(verb)}(): Promise<unknown> {\n    return Promise.reject(forbidden())\n  }\n`,
     replace: '',
-  },
-  {
-    name: 'ReadingControlDriver.nativeUpdate',
+    also: [{ file: READING, find: `    ${verb}: refuse,\n`, replace: '' }],
+    finds: `native ${verb}: not refused`,
+  })),
+  ...(['InsertMany', 'UpdateMany'] as const).map((name): Mutant => ({
+    name: `ReadingControlDriver.native${name}`,
     file: READING,
-    find: '  override nativeUpdate(): Promise<unknown> {\n    return Promise.reject(forbidden())\n  }\n',
+    find: `  override native${name}(): Promise<unknown> {\n    return Promise.reject(forbidden())\n  }\n`,
     replace: '',
-  },
-  {
-    name: 'ReadingControlDriver.nativeDelete',
-    file: READING,
-    find: '  override nativeDelete(): Promise<unknown> {\n    return Promise.reject(forbidden())\n  }\n',
-    replace: '',
-  },
+  })),
 ]
+
+function capital(word: string): string {
+  return `${word[0]!.toUpperCase()}${word.slice(1)}`
+}

@@ -1,13 +1,25 @@
 /** Probes inside tenants: schemas, builders, entities, transactions, caches. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { currentTenant, newId } from 'mikro-tenantkit'
 import { Author, Book, Country, Notice, Person, Tag } from '../helpers/tenancy.ts'
 import { stamps } from '../interleaving/data-operations.ts'
-import { FOREIGN, NO_CONTEXT, inTenant, must, mustRefuse, type Ground, type Probe } from './probe.ts'
+import { FOREIGN, NO_CONTEXT, inTenant, must, mustBeFree, mustRefuse, mustRefuseUnsent, type Ground, type Probe } from './probe.ts'
 
 /** The part of Kysely that is used. */
 interface Kysely {
   selectNoFrom(make: (builder: { lit(value: number): { as(name: string): unknown } }) => unknown): { execute(): Promise<unknown> }
+}
+
+/** The part of a connection that is kept. */
+interface KeptConnection {
+  execute(sql: string): Promise<unknown>
+  stream(sql: string): AsyncIterableIterator<unknown>
+  executeDump(sql: string): Promise<void>
+  begin(): Promise<object>
+  commit(transaction: object): Promise<void>
+  rollback(transaction: object): Promise<void>
+  transactional(work: () => Promise<void>): Promise<void>
+  getClient(): unknown
+  getNativeClient(): Promise<unknown>
 }
 
 const both = (ground: Ground) => [ground.acme, ground.globex]
@@ -47,7 +59,7 @@ export const TENANT_PROBES: Readonly<Record<string, Probe>> = {
           const author = manager.create(Author, { name: `${place.slug}:kept` })
           await manager.flush()
           await manager.find(Tag, {}, { cache: ['kept', 5_000] })
-          const connection = manager.getConnection()
+          const connection = manager.getConnection() as unknown as KeptConnection
           const builder = manager.createQueryBuilder(Tag)
           return { manager, author, connection, kysely: manager.getKysely() as unknown as Kysely, builder: { of: builder } }
         })
@@ -68,7 +80,13 @@ export const TENANT_PROBES: Readonly<Record<string, Probe>> = {
         ['the SQL of a builder', () => kept.builder.of.getQuery()],
         ['execute', () => kept.manager.execute('select 1')],
         ['getConnection', () => kept.manager.getConnection()],
+        ['a commit of the unit of work', () => ((kept.author.name = 'x'), kept.manager.getUnitOfWork().commit())],
         ['a connection', () => kept.connection.execute('select 1')],
+        ['a stream of a connection', () => kept.connection.stream('select 1').next()],
+        ['a dump of a connection', () => kept.connection.executeDump('select 1')],
+        ['a transaction of a connection', () => kept.connection.transactional(() => Promise.resolve())],
+        ['begin of a connection', () => kept.connection.begin()],
+        ['the client of a connection', () => kept.connection.getClient()],
         ['a builder', () => kept.builder.of.getResult()],
         ['a new builder', () => kept.manager.createQueryBuilder(Tag)],
         ['a transaction', () => kept.manager.transactional(() => Promise.resolve())],
@@ -80,11 +98,12 @@ export const TENANT_PROBES: Readonly<Record<string, Probe>> = {
         ['a shared entity', () => kept.manager.find(Country, {})],
         ['getRepository', () => kept.manager.getRepository(Tag).findAll()],
       ]
-      for (const [what, use] of uses(one)) await mustRefuse(NO_CONTEXT, `${what} outside of everything`, use)
+      for (const [what, use] of uses(one)) await mustRefuseUnsent(NO_CONTEXT, `${what} outside of everything`, use)
       const two = await keep()
       await inTenant(ground, place, async () => {
-        for (const [what, use] of uses(two)) await mustRefuse(NO_CONTEXT, `${what} in the next run`, use)
+        for (const [what, use] of uses(two)) await mustRefuseUnsent(NO_CONTEXT, `${what} in the next run`, use)
       })
+      await mustBeFree(ground, 'what was kept and refused is in use')
       await mustRefuse(NO_CONTEXT, 'Kysely', () => one.kysely.selectNoFrom(builder => builder.lit(1).as('one')).execute())
     }
   },
@@ -102,6 +121,11 @@ export const TENANT_PROBES: Readonly<Record<string, Probe>> = {
       }
       await ground.tenancy.runAsSystem('probe', () => mustRefuse(NO_CONTEXT, 'find in the control plane', () => manager.find(Tag, {})))
       manager.clear()
+      // A second flush waits for the first, and would begin in the context of that one.
+      manager.create(Tag, { label: `${ground.acme.slug}:flushed` })
+      const first = manager.flush()
+      await inTenant(ground, ground.initech, () => mustRefuse(FOREIGN, 'a flush behind another one', () => manager.flush()))
+      await first
     })
   },
   'entities of another tenant': async ground => {
@@ -112,19 +136,37 @@ export const TENANT_PROBES: Readonly<Record<string, Probe>> = {
     ] as const) {
       const load = () =>
         inTenant(ground, from, async manager => {
-          const author = manager.create(Author, { name: `${from.slug}:stolen` })
+          const [author, written] = ['stolen', 'written'].map(name => manager.create(Author, { name: `${from.slug}:${name}` }))
           const tag = manager.create(Tag, { label: `${from.slug}:stolen` })
+          const book = manager.create(Book, { title: `${from.slug}:stolen` })
           await manager.flush()
-          return { author, tag }
+          // As most are: found, not made.
+          const found = await manager.fork().findOneOrFail(Author, { id: author!.id })
+          return { author: author!, written: written!, found, tag, book }
         })
-      const { author, tag } = await load()
+      const { author, written, found, tag, book } = await load()
       await inTenant(ground, to, async manager => {
         const fresh = () => manager.fork()
-        await mustRefuse(FOREIGN, 'persist', () => ((author.name = 'x'), fresh().persist(author).flush()))
+        await mustRefuse(FOREIGN, 'persist', () => ((written.name = 'x'), fresh().persist(written).flush()))
+        await mustRefuse(FOREIGN, 'persist of what was found', () => ((found.name = 'x'), fresh().persist(found).flush()))
+        await mustRefuse(FOREIGN, 'assign', () => fresh().assign(author, { name: 'x' }))
+        await mustRefuse(FOREIGN, 'refresh', () => fresh().refresh(author))
+        await mustRefuse(FOREIGN, 'populate', () => fresh().populate(author, ['books']))
+        await mustRefuse(FOREIGN, 'the loader', () =>
+          fresh()
+            .getEntityLoader()
+            .populate(Author, [author], [{ field: 'books' }] as never, {}),
+        )
         await mustRefuse(FOREIGN, 'a relation', async () => {
           const fork = fresh()
           fork.create(Book, { title: 'x', author })
           await fork.flush()
+        })
+        await mustRefuse(FOREIGN, 'persist of the unit of work', () => {
+          const fork = fresh()
+          book.title = 'x'
+          fork.getUnitOfWork().persist(book)
+          return fork.flush()
         })
         await mustRefuse(FOREIGN, 'a collection', async () => {
           const fork = fresh()
@@ -151,8 +193,8 @@ export const TENANT_PROBES: Readonly<Record<string, Probe>> = {
         const [country] = await manager.find(Country, {}, { limit: 1 })
         must(country !== undefined, 'a tenant reads no shared entity')
         const { code } = country!
-        await mustRefuse(FOREIGN, 'flush', () => write(manager.fork()))
-        await mustRefuse(FOREIGN, 'a change', () => ((country!.code = 'XX'), manager.flush()))
+        await mustRefuseUnsent(FOREIGN, 'flush', () => write(manager.fork()))
+        await mustRefuseUnsent(FOREIGN, 'a change', () => ((country!.code = 'XX'), manager.flush()))
         manager.clear()
         await mustRefuse(FOREIGN, 'insert', () => manager.insert(Country, data))
         await mustRefuse(FOREIGN, 'insertMany', () => manager.insertMany(Country, [data, { ...data, id: newId() }]))
@@ -214,7 +256,7 @@ export const TENANT_PROBES: Readonly<Record<string, Probe>> = {
       await inTenant(ground, place, async manager => {
         must((await manager.count(Tag, { label: `${place.slug}:left open` })) === 0, 'it was committed')
       })
-      must(await isFree(ground), 'its connection is in use still')
+      await mustBeFree(ground, 'its connection is in use still')
     }
   },
   'a transaction is joined by nobody else': async ground => {
@@ -241,9 +283,12 @@ export const TENANT_PROBES: Readonly<Record<string, Probe>> = {
   'a transaction of another tenant': async ground => {
     await inTenant(ground, ground.acme, manager =>
       manager.transactional(async outer => {
-        const transaction = outer.getTransactionContext()
+        const transaction = outer.getTransactionContext() as unknown as object
         await inTenant(ground, ground.initech, async inner => {
           await mustRefuse(FOREIGN, 'SQL in it', () => inner.getConnection().execute('select 1', [], 'all', transaction as never))
+          const connection = inner.getConnection() as unknown as KeptConnection
+          await mustRefuse(FOREIGN, 'its commit', () => connection.commit(transaction))
+          await mustRefuse(FOREIGN, 'its rollback', () => connection.rollback(transaction))
         })
       }),
     )
@@ -252,6 +297,10 @@ export const TENANT_PROBES: Readonly<Record<string, Probe>> = {
     for (const place of both(ground)) {
       await inTenant(ground, place, async manager => {
         await mustRefuse(FOREIGN, 'close', () => manager.getConnection().close(true))
+        await mustRefuse(FOREIGN, 'the client of the pool', () => manager.getConnection().getNativeClient())
+        const kysely = manager.getKysely() as unknown as Kysely & { destroy(): Promise<void> }
+        await kysely.selectNoFrom(builder => builder.lit(1).as('one')).execute()
+        await kysely.destroy()
         must((await manager.count(Tag)) >= 0, 'the pool is closed')
       })
     }
@@ -275,16 +324,6 @@ export const TENANT_PROBES: Readonly<Record<string, Probe>> = {
       })
     }
   },
-}
-
-/** Whether every connection is given back: a rollback may be under way for a moment. */
-async function isFree({ tenancy }: Ground): Promise<boolean> {
-  for (let tries = 0; tries < 100; tries++) {
-    const { shared, connections } = tenancy.stats()
-    if (shared.inUse + connections.inUse === 0) return true
-    await sleep(10)
-  }
-  return false
 }
 
 function write(manager: { create(entity: typeof Country, data: { code: string }): unknown; flush(): Promise<void> }): Promise<void> {

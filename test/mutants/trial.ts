@@ -1,40 +1,48 @@
-/** The trial of one mutant: the interleaving engine, then the probes. */
+/** The trial of one mutant on a database: the interleaving engine, then the probes. */
 import { createTenancy, defineTenancy } from 'mikro-tenantkit'
 import { entities } from '../helpers/tenancy.ts'
 import { interleave } from '../interleaving/engine.ts'
 import type { Place, World } from '../interleaving/world.ts'
+import { CONTEXT_PROBES } from './context-probes.ts'
 import { PLANE_PROBES } from './plane-probes.ts'
 import type { Ground } from './probe.ts'
+import { STRICT_PROBES } from './strict-probes.ts'
 import type { Task, Verdict } from './task.ts'
 import { TENANT_PROBES } from './tenant-probes.ts'
 
-const WAIT_MS = 10_000
+const WAIT_MS = 5_000
 const PROBE_MS = 20_000
-const PROBES = Object.entries({ ...TENANT_PROBES, ...PLANE_PROBES })
+const ALL_PROBES = { ...TENANT_PROBES, ...CONTEXT_PROBES, ...PLANE_PROBES }
 
 export async function tryMutant(task: Task): Promise<Verdict> {
   const { controlUrl: url, directUrl, slots, pool, places, operations, clients, seed } = task
-  const tenancy = await createTenancy(
-    defineTenancy({
-      entities,
-      database: { url, directUrl, pooled: directUrl !== undefined },
-      keys: task.keys,
-      naming: { prefix: task.prefix },
-      migrations: { path: task.migrations },
-      pool: { ...pool, maxTenants: slots, waitMs: WAIT_MS },
-    }),
-  )
+  const open = () =>
+    createTenancy(
+      defineTenancy({
+        entities,
+        database: { url, directUrl, pooled: directUrl !== undefined },
+        keys: task.keys,
+        naming: { prefix: task.prefix },
+        migrations: { path: task.migrations },
+        isolation: { strict: task.strict },
+        pool: { ...pool, maxTenants: slots, waitMs: WAIT_MS },
+      }),
+    )
+  const tenancy = await open()
   const world: World = { tenancy, controlUrl: directUrl ?? url, places, slots, pool }
-  const { findings } = await interleave(world, { operations, clients, seed, stopAtFirst: true })
-  if (findings.length > 0) return { killedBy: 'interleaving', finding: findings[0]! }
+  if (task.probes === undefined) {
+    const { findings } = await interleave(world, { operations, clients, seed, stopAtFirst: true })
+    if (findings.length > 0) return { killedBy: 'interleaving', finding: findings[0]! }
+  }
   const [acme, initech, globex, hooli] = ['s-0', 's-1', 'd-0', 'd-1'].map(slug => places.find(place => place.slug === slug)!) as [
     Place,
     Place,
     Place,
     Place,
   ]
-  const ground: Ground = { world, tenancy, acme, initech, globex, hooli }
-  for (const [name, probe] of PROBES) {
+  const ground: Ground = { world, tenancy, open, acme, initech, globex, hooli }
+  const probes = task.strict ? STRICT_PROBES : task.probes === 'context' ? CONTEXT_PROBES : ALL_PROBES
+  for (const [name, probe] of Object.entries(probes)) {
     const finding = await Promise.race([probe(ground).then(() => undefined, String), outOfTime()])
     if (finding !== undefined) return { killedBy: `probe: ${name}`, finding }
   }

@@ -202,6 +202,8 @@ function assertSentTo(slug: Slug, outcome: Outcome, { places }: Stage): void {
   const schema = places.schemaOf(slug)
   const foreign = ['__no_tenant__', ...slugs.map(other => places.schemaOf(other)).filter(name => name !== schema)]
   for (const { database, text } of outcome.sent) {
+    // The directory asks for tenants that are running, whenever it has begun to listen.
+    if (/from "public"\."tenantkit_tenant" as "t0" where \(\("t0"\."slug" in/.test(text)) continue
     assert.equal(database, places.databaseOf(slug), text)
     for (const name of foreign) assert.notInclude(text, `"${name}"`)
     assert.notMatch(text, /"public"\."(author|book|tag|book_tags|summary)"/)

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { assert } from 'chai'
 import { ConflictError, currentActor, currentTenant, em, open, parseKeyRing, type Actor, type TenantRef } from 'mikro-tenantkit'
+import { HISTORY_TABLES } from '../../src/history/audit-event.ts'
 import { databaseUrl, dropRolesLike, freshDatabase, query, serverUrl, type TestDatabase } from '../helpers/postgres.ts'
 import { Author, Person, operator, testTenancy, type TestTenancy } from '../helpers/tenancy.ts'
 import { hasDatabase, hasRole, hasSchema, fieldsOf, refused, rowOf, tablesOf } from '../tenants/refused.ts'
 
-const TENANT_TABLES = ['author', 'book', 'book_tags', 'person', 'tag']
+const TENANT_TABLES = ['author', 'book', 'book_tags', 'person', 'tag', ...HISTORY_TABLES]
 
 describe('provisioning', () => {
   let kit: TestTenancy
@@ -79,7 +80,10 @@ describe('provisioning', () => {
       const extra = tables.filter(table => !TENANT_TABLES.includes(table))
       assert.lengthOf(extra, 1, 'only the tracking table is left')
       const tracked = await query<{ name: string }>(kit.url, `select name from "${named('s-auto')}"."${extra[0]}" order by 1`)
-      assert.equal(tracked.at(-1)?.name, tenant.schema_version)
+      assert.deepEqual(
+        tracked.map(({ name }) => name),
+        [tenant.schema_version, 'tenantkit_0001_history'],
+      )
       const inPublic = await tablesOf(kit.url, 'public')
       for (const table of ['author', 'book', 'tag', 'book_tags']) assert.notInclude(inPublic, table)
       const [mark] = await query(kit.url, `select obj_description(oid, 'pg_namespace') as mark from pg_namespace where nspname = $1`, [

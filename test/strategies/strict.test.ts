@@ -1,6 +1,7 @@
 import { assert } from 'chai'
 import { raw } from '@mikro-orm/postgresql'
 import { controlEm, createTenancy, currentTenant, em, type Tenancy } from 'mikro-tenantkit'
+import { itWithTwoConnections } from '../helpers/pooler.ts'
 import { databaseUrl, query, serverUrl } from '../helpers/postgres.ts'
 import { Author, Book, Country, Person, ada, operator, testTenancy, type TestTenancy } from '../helpers/tenancy.ts'
 
@@ -197,9 +198,12 @@ describe('strict mode', () => {
             .transactional(async trx => em().getConnection().execute(sql, [], 'all', trx)),
       ],
     ]
+    /** These join an open transaction; the others take a second connection beside it. */
+    const joining = /^em\.execute|^a fragment|of a query builder$/
     for (const [name, send] of paths) {
       for (const where of ['outside of a transaction', 'in a transaction'] as const) {
-        it(`by ${name} ${where}`, async () => {
+        const test = where === 'in a transaction' && !joining.test(name) ? itWithTwoConnections : it
+        test(`by ${name} ${where}`, async () => {
           await inTenant('acme', async () => {
             const foreign = () => send(`select * from "${initech}"."author"`)
             const refused = await refusal(() => (where === 'in a transaction' ? em().transactional(foreign) : foreign()))
@@ -246,6 +250,9 @@ describe('strict mode', () => {
       `select U&"set\\005fconfig"('role', 'postgres', false)`,
       `update pg_settings set setting = 'postgres' where name = 'role'`,
       `select query_to_xml('select 1', true, true, '')`,
+      `select public.set_limit(0.1)`,
+      `select pg_catalog.run_command_on_workers('reset role')`,
+      `select public.pg_background_launch('reset role')`,
       `select 1 /* ; */ ; /* ; */ reset role`,
       `select 'a''b' ; reset role`,
       `select E'a\\'' ; reset role`,

@@ -10,14 +10,31 @@ const SCOPES = ['shared', 'tenant', 'both', 'unclassified'] as const
 const SCOPE = Symbol.for('mikro-tenantkit.scope')
 /** MikroORM's schema of tables that stand in each tenant. */
 const TENANT_PLANE = '*'
+/** Whose entities those of no module are. */
+const FRAMEWORK = 'mikro-tenantkit'
+const APPLICATION = 'application'
+const LEGEND = 'flags: migrate = a migration makes its table, global = can be asked without a tenant, both = a table in each plane'
 
 type Scope = (typeof SCOPES)[number]
 
 /** One entity in the JSON document. */
 interface EntityRow {
+  /** With its module, if the configuration names one. */
   readonly full_name: string
+  /** The module of the configuration, `application` for entities of none, `mikro-tenantkit` for the framework's. */
+  readonly app_label: string
+  readonly model_name: string
+  /** Empty for what has no table of its own. */
   readonly table_name: string
+  readonly auto_migrate: boolean
+  readonly allow_global_queries: boolean
   readonly scope: Scope
+}
+
+interface Arguments {
+  readonly scope: Scope | 'all'
+  readonly app: string | undefined
+  readonly includeUnregistered: boolean
 }
 
 /** What this command reads of an entity made by `defineEntity` or a wrapper. */
@@ -43,18 +60,32 @@ export const entities: Register = (program, choose) =>
   program.command(
     'entities',
     'List the entities by scope',
-    command => command.option('scope', { choices: [...SCOPES, 'all'] as const, default: 'all' as const, describe: 'Only this scope' }),
-    ({ scope }) => choose(session => run(session, scope)),
+    command =>
+      command
+        .option('scope', { choices: [...SCOPES, 'all'] as const, default: 'all' as const, describe: 'Only this scope' })
+        .option('app', {
+          type: 'string',
+          requiresArg: true,
+          describe: `Only this module of the configuration; ${APPLICATION} for those of none`,
+        })
+        .option('include-unregistered', {
+          type: 'boolean',
+          default: false,
+          describe: 'Also what has no table of its own: abstract entities, embeddables, virtual entities',
+        }),
+    ({ scope, app, includeUnregistered }) => choose(session => run(session, { scope, app, includeUnregistered })),
   )
 
-async function run(session: Session, scope: Scope | 'all'): Promise<void> {
+async function run(session: Session, { scope, app, includeUnregistered }: Arguments): Promise<void> {
   const { output } = session
-  const rows = rowsOf(output, await session.options())
+  const rows = rowsOf(output, await session.options(), includeUnregistered).filter(row => app === undefined || row.app_label === app)
   const shown = SCOPES.filter(each => scope === 'all' || scope === each)
   const of = (each: Scope): EntityRow[] => (shown.includes(each) ? rows.filter(row => row.scope === each) : [])
   output.result(Object.fromEntries(SCOPES.map(each => [each, of(each)])), () => [
     shown.map(each => `${each} ${of(each).length}`).join(', '),
     ...shown.flatMap(each => section(output.paint('bold', each), of(each))),
+    '',
+    output.paint('dim', LEGEND),
   ])
 }
 
@@ -64,21 +95,52 @@ function section(title: string, rows: readonly EntityRow[]): string[] {
     '',
     title,
     ...table(
-      ['entity', 'table'],
-      rows.map(row => [row.full_name, row.table_name]),
+      ['entity', 'table', 'module', 'flags'],
+      rows.map(row => [row.model_name, row.table_name, row.app_label, flagsOf(row)]),
     ).map(line => `  ${line}`),
   ]
 }
 
-/** Every entity with a table, once, by name. The two halves of a pair are one entity. */
-function rowsOf(output: Output, options: TenancyOptions): EntityRow[] {
+function flagsOf(row: EntityRow): string {
+  const flags = [row.auto_migrate && 'migrate', row.allow_global_queries && 'global', row.scope === 'both' && 'both']
+  return flags.filter(flag => flag !== false).join(', ')
+}
+
+/** Every entity, once, by name. The two halves of a pair are one entity. */
+function rowsOf(output: Output, options: TenancyOptions, includeUnregistered: boolean): EntityRow[] {
+  const modules = modulesOf(options)
   const rows = allOf(output, options).flatMap((entity): EntityRow[] => {
     const { meta } = entity
+    const hasTable = !(meta.abstract || meta.embeddable || meta.virtual)
     const scope = meta[SCOPE] ?? 'unclassified'
-    if (meta.abstract || meta.embeddable || meta.virtual || (scope === 'both' && meta.schema !== TENANT_PLANE)) return []
-    return [{ full_name: meta.className, table_name: tableOf(entity), scope }]
+    if ((!hasTable && !includeUnregistered) || (scope === 'both' && meta.schema !== TENANT_PLANE)) return []
+    const app_label = modules.get(entity) ?? FRAMEWORK
+    return [
+      {
+        full_name: app_label === APPLICATION || app_label === FRAMEWORK ? meta.className : `${app_label}.${meta.className}`,
+        app_label,
+        model_name: meta.className,
+        table_name: hasTable ? tableOf(entity) : '',
+        auto_migrate: hasTable && scope !== 'unclassified',
+        // A tenant's table cannot be asked without a tenant, on no way.
+        allow_global_queries: scope === 'shared' || scope === 'both',
+        scope,
+      },
+    ]
   })
-  return rows.sort((a, b) => (a.full_name < b.full_name ? -1 : 1))
+  return rows.sort((a, b) => (a.model_name < b.model_name ? -1 : 1))
+}
+
+/** The module of each entity that the configuration names; whatever else there is, is the framework's. */
+function modulesOf(options: TenancyOptions): ReadonlyMap<unknown, string> {
+  const { shared, tenant, dual, both } = options.classification ?? {}
+  const found = new Map<unknown, string>(halvesOf(options.entities).map(entity => [entity, APPLICATION]))
+  for (const modules of [shared, tenant, dual, both]) {
+    for (const [label, module] of Object.entries(modules ?? {})) {
+      for (const entity of halvesOf(Object.values<unknown>(module))) found.set(entity, label)
+    }
+  }
+  return found
 }
 
 /** The entities of the application and the framework. Where the configuration is refused, those that it names, and why it is refused. */
@@ -88,11 +150,12 @@ function allOf(output: Output, options: TenancyOptions): EntityLike[] {
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error
     output.say(`${output.paintError('yellow', 'warning')}: ${error.message}`)
-    const { shared, tenant, dual, both } = options.classification ?? {}
-    const modules = [shared, tenant, dual, both].flatMap(each => Object.values(each ?? {}))
-    const inputs: unknown[] = [...options.entities, ...modules.flatMap(module => Object.values<unknown>(module))]
-    return [...new Set(inputs.flatMap(input => (isPair(input) ? [input.shared, input.tenant] : [input])))].filter(isEntity)
+    return [...modulesOf(options).keys()].filter(isEntity)
   }
+}
+
+function halvesOf(inputs: readonly unknown[]): readonly unknown[] {
+  return inputs.flatMap(input => (isPair(input) ? [input.shared, input.tenant] : [input]))
 }
 
 function isEntity(value: unknown): value is EntityLike {

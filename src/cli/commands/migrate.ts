@@ -1,19 +1,11 @@
-/** `tenantkit migrate` and `tenantkit migrate:create`. */
-import { relative } from 'node:path'
+/** `tenantkit migrate`. */
 import type { Tenancy } from '../../tenancy.ts'
-import type { Output } from '../output.ts'
-import { CommandFailedError } from '../problem.ts'
 import type { Session } from '../session.ts'
 import { given, listOf, wholeNumber, type Register } from './command.ts'
+import { planLines } from './migrate-plan.ts'
+import { reportMigration, watched, type Scope } from './migrate-report.ts'
 
-type Result = Awaited<ReturnType<Tenancy['migrate']>>
-type Scope = 'shared' | 'tenant' | 'all'
-
-interface Arguments {
-  readonly scope: Scope
-  readonly tenants: readonly string[] | undefined
-  readonly concurrency: number | undefined
-}
+type Options = NonNullable<Parameters<Tenancy['migrate']>[0]>
 
 export const migrate: Register = (program, choose) =>
   program.command(
@@ -30,73 +22,51 @@ export const migrate: Register = (program, choose) =>
           type: 'number',
           requiresArg: true,
           coerce: wholeNumber('concurrency'),
-          describe: 'How many tenants at once',
+          describe: 'How many tenants at once [default: 8]',
         })
-        .check(({ scope, tenant }) => {
+        .option('canary', { type: 'string', requiresArg: true, describe: 'These first; nobody else if one of them fails' })
+        .option('waves', { type: 'string', requiresArg: true, describe: 'How many tenants each wave has [default: 10,100,1000]' })
+        .option('max-failures', {
+          type: 'number',
+          requiresArg: true,
+          coerce: wholeNumber('max-failures'),
+          describe: 'Begin no more when so many have failed',
+        })
+        .option('allow-destructive', { type: 'boolean', default: false, describe: 'Run statements that lose data, too' })
+        .option('plan', { type: 'boolean', default: false, describe: 'Only show what would be done: the SQL, and how many tenants' })
+        .check(({ scope, tenant, canary, waves }) => {
+          if (listOf(canary)?.length === 0) throw new Error('--canary names no tenant.')
+          if (listOf(waves)?.every(size => /^[1-9]\d{0,8}$/.test(size)) === false)
+            throw new Error('--waves must be whole numbers of at least 1.')
           if (tenant === undefined) return true
           if (scope === 'shared') throw new Error('--tenant does not go with --scope shared.')
           if (listOf(tenant)?.length === 0) throw new Error('--tenant names no tenant.')
           return true
         })
         .example('$0 migrate', 'everything')
-        .example('$0 migrate --tenant acme,globex', 'two tenants'),
-    ({ scope, tenant, concurrency }) => {
+        .example('$0 migrate --tenant acme,globex', 'two tenants')
+        .example('$0 migrate --canary acme --max-failures 5', 'acme first; stop when five have failed'),
+    ({ scope, tenant, concurrency, canary, waves, maxFailures, allowDestructive, plan }) => {
       const tenants = listOf(tenant)
-      choose(session => run(session, { scope: scope ?? (tenants === undefined ? 'all' : 'tenant'), tenants, concurrency }))
+      const options: Options & { scope: Scope } = {
+        scope: scope ?? (tenants === undefined ? 'all' : 'tenant'),
+        allowDestructive,
+        ...given({ tenants, concurrency, maxFailures, canary: listOf(canary), waves: listOf(waves)?.map(Number) }),
+      }
+      choose(session => (plan ? show(session, options) : run(session, options)))
     },
   )
 
-export const migrateCreate: Register = (program, choose) =>
-  program.command(
-    'migrate:create',
-    'Write a migration file for what changed in the entities',
-    command =>
-      command
-        .option('scope', { choices: ['shared', 'tenant'] as const, demandOption: true, describe: 'Whose tables' })
-        .option('name', { type: 'string', requiresArg: true, demandOption: true, describe: 'What the migration does, as add_phone' })
-        .example('$0 migrate:create --scope tenant --name add_phone', 'after a change of a tenant entity'),
-    ({ scope, name }) => choose(session => create(session, scope, name)),
-  )
-
-async function run(session: Session, { scope, tenants, concurrency }: Arguments): Promise<void> {
+async function run(session: Session, options: Options & { scope: Scope }): Promise<void> {
   const { output } = session
-  output.say(
-    `Migrating ${tenants?.join(', ') ?? (scope === 'all' ? 'the control plane and all tenants' : scope === 'shared' ? 'the control plane' : 'all tenants')} …`,
-  )
-  const result = await session.asSystem(tenancy => tenancy.migrate({ scope, ...given({ tenants, concurrency }) }))
-  const failed = result.tenants.filter(({ status }) => status === 'failed')
-  const lines = linesOf(output, scope, result, failed.length)
-  if (failed.length > 0) {
-    const message = `${failed.length} of ${result.tenants.length} tenants failed: ${failed.map(({ tenant }) => tenant).join(', ')}.`
-    const hint = 'The others are migrated. Mend the cause and run the command again: it goes on where it stopped.'
-    throw new CommandFailedError('MIGRATION_FAILED', message, hint, { ...result, tenants: result.tenants.map(document) }, lines)
-  }
-  output.result({ shared: result.shared, tenants: result.tenants.map(document) }, () => lines)
+  const { scope, tenants } = options
+  const what = { all: 'the control plane and all tenants', shared: 'the control plane', tenant: 'all tenants' }[scope]
+  output.say(`Migrating ${tenants?.join(', ') ?? what} …`)
+  const report = await session.asSystem(tenancy => tenancy.migrate({ ...options, onProgress: watched(output) }))
+  reportMigration(output, scope, report)
 }
 
-function linesOf(output: Output, scope: Scope, { shared, tenants }: Result, failed: number): string[] {
-  const names = (list: readonly string[]): string => (list.length === 0 ? output.paint('dim', 'up to date') : list.join(', '))
-  return [
-    ...(scope === 'tenant' ? [] : [`control plane: ${names(shared)}`]),
-    ...tenants.map(
-      each => `${each.tenant}: ${each.status === 'failed' ? output.paint('red', `FAILED ${reason(each.error)}`) : names(each.names)}`,
-    ),
-    ...(scope === 'shared' ? [] : [`${tenants.length} tenants, ${tenants.length - failed} succeeded, ${failed} failed`]),
-  ]
-}
-
-function document({ tenant, status, names, error }: Result['tenants'][number]): Readonly<Record<string, unknown>> {
-  return { tenant, status, names, ...(error === undefined ? {} : { error: reason(error) }) }
-}
-
-function reason(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
-}
-
-async function create(session: Session, scope: 'shared' | 'tenant', name: string): Promise<void> {
-  const { output, io } = session
-  const path = await (await session.tenancy()).createMigration(scope, name)
-  output.result({ scope, created: path !== undefined, path: path ?? null }, () => [
-    path === undefined ? `Nothing changed in the ${scope} entities.` : `${output.paint('green', 'created')} ${relative(io.cwd, path)}`,
-  ])
+async function show(session: Session, options: Options): Promise<void> {
+  const plan = await session.asSystem(tenancy => tenancy.fleet.plan(options))
+  session.output.result(plan, () => planLines(session.output, plan))
 }

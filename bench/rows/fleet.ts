@@ -1,0 +1,239 @@
+/** Migrating many tenants: against a loop by hand, against MikroORM's own migrator, with nothing to do, and the memory it takes. */
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Migration, Migrator } from '@mikro-orm/migrations'
+import { MikroORM } from '@mikro-orm/postgresql'
+import { escapeIdentifier } from 'pg'
+import type { TenantRecord } from 'mikro-tenantkit'
+import { Fleet } from '../fleet.ts'
+import type { Bench, Group, Prepared } from '../harness/group.ts'
+import { query, withClient } from '../harness/place.ts'
+import { rowOf, type Row } from '../harness/report.ts'
+import { alternate, timed } from '../harness/rounds.ts'
+import type { Pair } from '../harness/statistics.ts'
+
+const CONCURRENCY = 8
+/** Of the tenants that are set up, in a full run 2,000. */
+const MIGRATED = 0.5
+const FEW = 0.05
+const MIGRATION_ROUNDS = 3
+const SEQUENTIAL_SHARE = 0.25
+const NO_OP_ROUNDS = 15
+const MEMORY_ROUNDS = 2
+
+let migrations = 0
+
+export const fleet: Group = {
+  name: 'fleet',
+  tenants: sizes => ({ schemas: sizes.schemas, databases: 0 }),
+  async prepare(bench): Promise<Prepared> {
+    const stack = new AsyncDisposableStack()
+    const many = bench.sizes.quick ? 1_000 : 10_000
+    const [large, small] = [stack.use(await registered(bench, 'large', many)), stack.use(await registered(bench, 'small', many / 10))]
+    const stock = await StockMigrator.make(bench.fleet.plan.url)
+    stack.defer(() => stock.close())
+    // What writes a file first creates its folder.
+    await mkdir(join(bench.fleet.plan.migrations, 'tenant'), { recursive: true })
+    return { measure: () => measure(bench, { large, small, stock }), [Symbol.asyncDispose]: () => stack.disposeAsync() }
+  },
+}
+
+interface Sides {
+  readonly large: Fleet
+  readonly small: Fleet
+  readonly stock: StockMigrator
+}
+
+async function measure(bench: Bench, { large, small, stock }: Sides): Promise<readonly Row[]> {
+  const tenants = bench.schemas.slice(0, Math.max(1, Math.round(bench.schemas.length * MIGRATED)))
+  bench.say(`migrating ${tenants.length} schema tenants: a column and an index`)
+  const perSecond = (ms: number, count: number): number => (count * 1000) / ms
+  const hand = new HandLoop(bench.fleet.plan.url)
+  const some = tenants.slice(0, Math.max(1, Math.round(tenants.length * SEQUENTIAL_SHARE)))
+  const rounds = await alternate(MIGRATION_ROUNDS, [
+    () => ours(bench.fleet, tenants),
+    () => timed(() => hand.migrate(tenants)),
+    () => timed(() => stock.migrate(some)),
+  ])
+  const details = { tenants: tenants.length, concurrency: CONCURRENCY }
+  return [
+    rowOf({
+      name: `${tenants.length} tenants migrated against a loop by hand`,
+      unit: 'ms',
+      goal: { op: '<=', value: 2 },
+      pairs: rounds.map(([a, b]) => ({ a: a!, b: b! })),
+      details,
+    }),
+    rowOf({
+      name: `tenants migrated against MikroORM's migrator in sequence`,
+      unit: 'tenants/s',
+      goal: { op: '>=', value: 5 },
+      pairs: rounds.map(([a, , c]) => ({ a: perSecond(a!, tenants.length), b: perSecond(c!, some.length) })),
+      details: { ...details, tenants_of_b: some.length },
+    }),
+    ...(await noOps(bench, large, small)),
+    await memory(bench),
+  ]
+}
+
+/** One deployment: a new file, and `tenancy.migrate`. */
+async function ours({ plan, tenancy }: Fleet, tenants: readonly TenantRecord[]): Promise<number> {
+  await writeMigration(plan.migrations)
+  const slugs = tenants.map(({ ref }) => ref.slug)
+  return timed(async () => {
+    const { run } = await tenancy.runAsSystem('bench', () => tenancy.migrate({ scope: 'tenant', tenants: slugs, concurrency: CONCURRENCY }))
+    if (run?.applied !== tenants.length) throw new Error(`${run?.failed} of ${tenants.length} tenants failed`)
+  })
+}
+
+async function writeMigration(folder: string): Promise<void> {
+  const number = migrations++
+  const sql = changeSql(`ours_${number}`)
+    .map(each => `    this.addSql(${JSON.stringify(each)})`)
+    .join('\n')
+  const text = `import { TenantMigration } from 'mikro-tenantkit'\n\nexport class Written extends TenantMigration {\n  override up(): void {\n${sql}\n  }\n}\n`
+  await writeFile(join(folder, 'tenant', `Migration9${String(number).padStart(13, '0')}.ts`), text)
+}
+
+function changeSql(column: string): readonly string[] {
+  return [`alter table "item" add column "${column}" int null`, `create index "item_${column}" on "item" ("${column}")`]
+}
+
+/** What one would write by hand: as many connections, one message for each tenant, with the same bookkeeping. */
+class HandLoop {
+  readonly #url: string
+  #round = 0
+
+  constructor(url: string) {
+    this.#url = url
+  }
+
+  async migrate(tenants: readonly TenantRecord[]): Promise<void> {
+    const name = `by_hand_${this.#round++}`
+    const body = [`insert into tenantkit_migration ("name") values ('${name}')`, ...changeSql(name)].join(';\n')
+    const queue = tenants.values()
+    const lane = (): Promise<void> =>
+      withClient(this.#url, async client => {
+        for (const { ref } of queue) {
+          const update = `update public.tenantkit_tenant set metadata = '{"at": "${name}"}' where id = '${ref.id}'`
+          await client.query(`set local search_path to ${escapeIdentifier(ref.schema)};\n${body};\n${update}`)
+        }
+      })
+    await Promise.all(Array.from({ length: CONCURRENCY }, lane))
+  }
+}
+
+/** MikroORM's own migrator, one schema after the other, as its documentation shows it. */
+class StockMigrator {
+  readonly #orm: MikroORM
+  #round = 0
+
+  private constructor(orm: MikroORM) {
+    this.#orm = orm
+  }
+
+  static async make(url: string): Promise<StockMigrator> {
+    const orm = await MikroORM.init({
+      clientUrl: url,
+      entities: [],
+      contextName: 'stock',
+      discovery: { warnWhenNoEntities: false },
+      extensions: [Migrator],
+      migrations: {
+        migrationsList: Array.from({ length: MIGRATION_ROUNDS }, (_, round) => ({ name: `stock_${round}`, class: stockMigration(round) })),
+        tableName: 'stock_migration',
+        snapshot: false,
+        silent: true,
+      },
+    })
+    return new StockMigrator(orm)
+  }
+
+  async migrate(tenants: readonly TenantRecord[]): Promise<void> {
+    const to = `stock_${this.#round++}`
+    const migrator = new Migrator(this.#orm.em)
+    for (const { ref } of tenants) {
+      const applied = await migrator.up({ schema: ref.schema, to })
+      if (applied.length !== 1) throw new Error(`${applied.length} migrations were applied by the stock migrator`)
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#orm.close(true)
+  }
+}
+
+function stockMigration(round: number) {
+  return class extends Migration {
+    override up(): void {
+      for (const sql of changeSql(`stock_${round}`)) this.addSql(sql)
+    }
+  }
+}
+
+/** A control plane that has so many tenants registered, one of which there is. */
+async function registered(bench: Bench, label: string, count: number): Promise<Fleet> {
+  const made = await Fleet.make(bench.place, label, { tables: 2 })
+  await made.schemaTenants(1)
+  await query(
+    made.plan.url,
+    `insert into tenantkit_tenant (id, slug, name, isolation_mode, schema_name, status, schema_version, schema_fingerprint, version, created_at, created_by, updated_at, updated_by)
+     select gen_random_uuid(), 'many-' || n, 'One of many', 'schema', 'many_' || n, 'ready', s.schema_version, s.schema_fingerprint, 1, now(), 'bench', now(), 'bench'
+     from generate_series(2, ${count}) n, tenantkit_tenant s where s.slug = 's0x'; analyze tenantkit_tenant`,
+  )
+  return made
+}
+
+async function noOps(bench: Bench, large: Fleet, small: Fleet): Promise<readonly Row[]> {
+  const many = bench.sizes.quick ? 1_000 : 10_000
+  const deploy = (of: Fleet) => () => timed(() => of.tenancy.runAsSystem('bench', () => of.tenancy.migrate()))
+  const ping = () => timed(() => large.tenancy.ping())
+  const sides = [deploy(large), deploy(small), ping]
+  await alternate(NO_OP_ROUNDS, sides)
+  const rounds = await alternate(NO_OP_ROUNDS * 4, sides)
+  return [
+    rowOf({
+      name: `nothing to migrate in ${many} tenants against one round trip`,
+      unit: 'ms',
+      goal: { op: '<=', value: 50 },
+      pairs: rounds.map(([a, , c]) => ({ a: a!, b: c! })),
+    }),
+    rowOf({
+      name: `nothing to migrate in ${many} tenants against ${many / 10}`,
+      unit: 'ms',
+      goal: { op: '<=', value: 1.5 },
+      pairs: rounds.map(([a, b]) => ({ a: a!, b: b! })),
+    }),
+  ]
+}
+
+/** The most that a process of its own takes, with all tenants and with few. */
+async function memory(bench: Bench): Promise<Row> {
+  const few = bench.schemas.slice(0, Math.max(1, Math.round(bench.schemas.length * FEW)))
+  const pairs: Pair[] = []
+  for (let round = 0; round < MEMORY_ROUNDS; round++) {
+    await writeMigration(bench.fleet.plan.migrations)
+    const b = await peakOf(bench, few)
+    pairs.push({ a: await peakOf(bench, bench.schemas), b })
+  }
+  return rowOf({
+    name: `memory to migrate ${bench.schemas.length} tenants against ${few.length}`,
+    unit: 'MB',
+    goal: { op: '<=', value: 1.3 },
+    pairs,
+  })
+}
+
+async function peakOf({ fleet: { plan } }: Bench, tenants: readonly TenantRecord[]): Promise<number> {
+  const child = fork(join(import.meta.dirname, '..', 'migrating-process.ts'), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  const exit = once(child, 'exit')
+  child.send({ plan, slugs: tenants.map(({ ref }) => ref.slug), concurrency: CONCURRENCY })
+  const [answer] = (await Promise.race([once(child, 'message'), exit.then(() => [undefined])])) as [
+    { applied: number; megabytes: number } | undefined,
+  ]
+  await exit
+  if (answer?.applied !== tenants.length) throw new Error(`${answer?.applied} of ${tenants.length} tenants were migrated`)
+  return answer.megabytes
+}

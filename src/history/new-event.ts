@@ -1,0 +1,60 @@
+/** An event before it is written: who, when, what. */
+import { actorKey, currentContext } from '../context/context.ts'
+import { newId, timeOfId } from '../ids.ts'
+import type { EventChanges } from './audit-event.ts'
+
+/** What happened to one row, or to many rows of one entity. */
+export interface Happening {
+  readonly entity: string
+  readonly entityId?: string | null
+  readonly action: string
+  readonly changes?: EventChanges
+  readonly details?: Readonly<Record<string, unknown>> | undefined
+  /** Default 1. */
+  readonly count?: number
+  readonly cascadeId?: string | undefined
+}
+
+/** A row of the table, by column. */
+export interface EventRow {
+  readonly id: string
+  readonly entity: string
+  readonly entity_id: string | null
+  readonly action: string
+  readonly actor: string
+  readonly at: string
+  readonly request_id: string | null
+  readonly changes: EventChanges
+  readonly details: Readonly<Record<string, unknown>> | null
+  readonly count: number
+  readonly cascade_id: string | null
+}
+
+/** Who did it, where it is not who the context says. */
+export interface Attribution {
+  /** As in audit columns. */
+  readonly actor?: string | undefined
+  readonly requestId?: string | undefined
+}
+
+/** Rows for what happened, by the active actor unless another one is named. @throws NO_ACTOR */
+export function eventRows(happenings: readonly Happening[], by: Attribution = {}): EventRow[] {
+  const actor = by.actor ?? actorKey()
+  const requestId = by.requestId ?? currentContext()?.requestId ?? null
+  return happenings.map(({ entity, entityId, action, changes, details, count, cascadeId }) => {
+    const id = newId()
+    return {
+      id,
+      entity,
+      entity_id: entityId ?? null,
+      action,
+      actor,
+      at: timeOfId(id).toISOString(),
+      request_id: requestId,
+      changes: changes ?? {},
+      details: details ?? null,
+      count: count ?? 1,
+      cascade_id: cascadeId ?? null,
+    }
+  })
+}
