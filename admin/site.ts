@@ -85,9 +85,12 @@ function rootPath(): string {
   return tenant === undefined ? BASE : tenantPath(tenant.slug)
 }
 
+/** What the framework records itself: nobody edits it, and a list of its rows says little. */
+const RECORDS: ReadonlySet<string> = new Set(['AuditEvent', 'SharedAuditEvent', 'MigrationRun', 'MigrationRunTenant'])
+
 async function mikroResources(tenancy: Tenancy, { resources }: ResolvedAdminOptions): Promise<readonly MikroResource[]> {
   const metadata = await tenancy.runAsSystem('admin', async () => [...controlEm().getMetadata().getAll().values()])
-  const shown = metadata.filter(meta => hasTable(meta) && meta.pivotTable !== true)
+  const shown = metadata.filter(meta => hasTable(meta) && meta.pivotTable !== true && !RECORDS.has(meta.className))
   const unknown = Object.keys(resources).filter(name => !shown.some(meta => meta.className === name))
   if (unknown.length > 0)
     throw new ConfigurationError([`admin.resources names ${unknown.join(', ')}, and there is no such entity.`], 'Correct the name.')
