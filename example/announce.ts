@@ -6,6 +6,7 @@ import { DEMO } from './seed.ts'
 export function announcement(config: Configuration, origin: string): readonly string[] {
   const lines = [
     '',
+    `Admin      ${origin}/admin`,
     `API        ${origin}/api`,
     `Liveness   ${origin}/health/live`,
     `Readiness  ${origin}/health/ready`,

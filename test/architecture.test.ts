@@ -143,7 +143,7 @@ const HOUSE: readonly Room[] = [
     room: 'admin',
     floor: 12,
     paths: ['admin/'],
-    mayImport: [...BASE, 'context', 'auth', 'classification', 'tenants', 'tenancy'],
+    mayImport: [...BASE, 'context', 'auth', 'audit', 'classification', 'tenants', 'tenancy'],
     outside: [...ORM, 'adminjs', '@adminjs/koa', 'koa', '@koa/router', 'co-body', 'zod', 'pino'],
   },
   {

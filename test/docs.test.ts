@@ -4,6 +4,7 @@ import { chmodSync, existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, 
 import { delimiter, dirname, join } from 'node:path'
 import { assert } from 'chai'
 import * as core from 'mikro-tenantkit'
+import * as admin from 'mikro-tenantkit/admin'
 import * as cli from 'mikro-tenantkit/cli'
 import * as embedded from 'mikro-tenantkit/embedded'
 import * as koa from 'mikro-tenantkit/koa'
@@ -92,7 +93,7 @@ describe('the documentation', () => {
   })
 
   it('names functions, methods and files that exist', () => {
-    const exported = new Set([core, cli, embedded, koa, testing].flatMap(module => Object.keys(module)))
+    const exported = new Set([core, admin, cli, embedded, koa, testing].flatMap(module => Object.keys(module)))
     for (const each of pages) {
       for (const word of wordsOf(each)) {
         const about = `${each.path} names ${word}`
@@ -103,7 +104,7 @@ describe('the documentation', () => {
         if (method !== undefined) assert.isTrue(method in Tenancy.prototype, about)
         if (/^(src|test|example|docs|scripts)\/[\w./-]+$/.test(word)) assert.isTrue(existsSync(join(ROOT, word)), about)
         if (/^mikro-tenantkit\/\w+$/.test(word)) {
-          assert.include(['cli', 'embedded', 'koa', 'testing'], word.split('/')[1], about)
+          assert.include(['admin', 'cli', 'embedded', 'koa', 'testing'], word.split('/')[1], about)
         }
       }
     }
@@ -120,12 +121,11 @@ describe('the documentation', () => {
   })
 
   it('lists every option, and no other', () => {
-    const configuration = page('configuration')
-    const markers = markersOf(configuration, 'options')
-    assert.isAtLeast(markers.length, 8)
-    for (const marker of markers) {
+    const found = ['configuration', 'admin'].flatMap(name => markersOf(page(name), 'options').map(marker => ({ of: page(name), marker })))
+    assert.isAtLeast(found.length, 10)
+    for (const { of, marker } of found) {
       const [, name = '', path] = marker.split(' ')
-      const listed = tableOf(configuration, marker).map(([option = '']) => plain(option))
+      const listed = tableOf(of, marker).map(([option = '']) => plain(option))
       assert.sameMembers(listed, [...membersOf(name, path)], name)
     }
   })

@@ -10,7 +10,7 @@ import { BaseOrm, type OrmInternals } from './internals.ts'
 import { Lane, databaseOf, sessionOptions } from './lanes.ts'
 import { migratorClass, type Fleet } from './migrator.ts'
 import type { MigrationSet } from './migration-set.ts'
-import { CONTROL_TABLE } from './registry-migrations.ts'
+import { ADMIN_SESSION_TABLE, CONTROL_TABLE } from './registry-migrations.ts'
 import { TRACKING_TABLE, type RunnerOrm } from './runner.ts'
 import { schemaGenerator } from './schema-generator.ts'
 
@@ -45,7 +45,11 @@ export function ormOptions(settings: OrmSettings, set: MigrationSet, url: string
 }
 
 function optionsAt(settings: OrmSettings, set: MigrationSet, url: string, home: string, fleet?: Fleet): Record<string, unknown> {
-  const registry = [CONTROL_TABLE, ...settings.frameworkEntities.map(({ meta }) => meta.tableName ?? snakeCase(meta.className))]
+  const registry = [
+    CONTROL_TABLE,
+    ADMIN_SESSION_TABLE,
+    ...settings.frameworkEntities.map(({ meta }) => meta.tableName ?? snakeCase(meta.className)),
+  ]
   return {
     ...connectionOptions(url, home, [home]),
     entities: [...settings.entities.all],

@@ -8,6 +8,9 @@ import { Tenantkit0003MigrationRuns } from './migration-runs-migration.ts'
 /** What the control plane keeps of itself, by key: the prefix of names it was set up with. No entity stands for it. */
 export const CONTROL_TABLE = 'tenantkit_control'
 
+/** The sessions of the back office. No entity stands for it: a session is no row of the application's, and nobody's to list but the panel's. */
+export const ADMIN_SESSION_TABLE = 'tenantkit_admin_session'
+
 /** Creates the registry: tenants, their invitations and their settings. */
 export class Tenantkit0001Registry extends SharedMigration {
   override up(): void {
@@ -97,12 +100,36 @@ export class Tenantkit0001Registry extends SharedMigration {
   }
 }
 
+/** Creates the sessions of the back office. Only hashes of their tokens are kept. */
+export class Tenantkit0004AdminSessions extends SharedMigration {
+  override up(): void {
+    this.addSql(`create table "${ADMIN_SESSION_TABLE}" (
+        "id" uuid not null,
+        "token_hash" varchar(64) not null,
+        "plane" varchar(10) not null,
+        "user_id" varchar(255) not null,
+        "label" varchar(255) not null,
+        "tenant_id" uuid null,
+        "tenant_slug" varchar(50) null,
+        "entered" jsonb not null default '{}',
+        "address" varchar(64) not null,
+        "user_agent" varchar(300) not null,
+        "created_at" timestamptz(3) not null,
+        "seen_at" timestamptz(3) not null,
+        "expires_at" timestamptz(3) not null,
+        constraint "tenantkit_admin_session_pkey" primary key ("id"))`)
+    this.addSql(`create unique index "tenantkit_admin_session_token_unique" on "${ADMIN_SESSION_TABLE}" ("token_hash")`)
+    this.addSql(`create index "tenantkit_admin_session_expires_index" on "${ADMIN_SESSION_TABLE}" ("expires_at")`)
+  }
+}
+
 /** The bundled migrations by set, in their order. */
 export const BUNDLED: Readonly<Record<Plane, readonly { readonly name: string; readonly migration: MigrationClass }[]>> = {
   shared: [
     { name: 'tenantkit_0001_registry', migration: Tenantkit0001Registry as unknown as MigrationClass },
     { name: 'tenantkit_0002_history', migration: Tenantkit0002History as unknown as MigrationClass },
     { name: 'tenantkit_0003_migration_runs', migration: Tenantkit0003MigrationRuns as unknown as MigrationClass },
+    { name: 'tenantkit_0004_admin_sessions', migration: Tenantkit0004AdminSessions as unknown as MigrationClass },
   ],
   tenant: [{ name: 'tenantkit_0001_history', migration: Tenantkit0001TenantHistory as unknown as MigrationClass }],
 }

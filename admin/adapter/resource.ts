@@ -1,0 +1,253 @@
+/**
+ * An entity as a resource of AdminJS. Built once from metadata; it holds no EntityManager and asks the active context for one, so that a
+ * request can only ever reach what its own run reaches.
+ */
+import { LockMode, type EntityManager, type EntityMetadata } from '@mikro-orm/postgresql'
+import { BaseRecord, BaseResource, flat, type ActionContext, type Filter, type ParamsType } from 'adminjs'
+import { SOFT_DELETE_FILTER } from '../../src/audit/audit-fields.ts'
+import { VISIBILITY_FILTER } from '../../src/classification/visibility.ts'
+import { planeOf } from '../../src/classification/scope.ts'
+import { isInTenant, managerFor, type Access } from './access.ts'
+import { atFields, notice, shown, type FieldProblems } from './problems.ts'
+import { pathOf, propertiesOf, putAt, valueAt } from './properties.ts'
+import type { MikroProperty } from './property.ts'
+import { FieldError, fromForm, toForm } from './values.ts'
+
+type Params = Readonly<Record<string, unknown>>
+type Row = Record<string, unknown>
+
+interface FindOptions {
+  readonly limit?: number
+  readonly offset?: number
+  readonly sort?: { readonly sortBy?: string; readonly direction?: 'asc' | 'desc' }
+}
+
+/** The name of the filter that chooses between live and deleted rows. */
+export const STATUS_FILTER = 'soft_delete_status'
+const MAX_ROWS = 500
+const MAX_OFFSET = 10_000_000
+/** What a conflict of two editors is seen by: the row as it was when the form was opened. */
+const STALE = 'Someone else changed this record meanwhile. Reload it, then repeat the change.'
+
+export class MikroResource extends BaseResource {
+  readonly meta: EntityMetadata
+  readonly plane: 'shared' | 'tenant'
+  readonly hasSoftDelete: boolean
+  readonly #properties: ReadonlyMap<string, MikroProperty>
+  readonly #key: MikroProperty
+
+  /** @throws CONFIGURATION_INVALID for a composite key */
+  constructor(meta: EntityMetadata) {
+    super()
+    this.meta = meta
+    this.plane = planeOf(meta)
+    this.hasSoftDelete = 'deletedAt' in meta.properties
+    this.#properties = propertiesOf(meta)
+    this.#key = this.#properties.get(meta.primaryKeys[0]!)!
+  }
+
+  /** Instances are handed to AdminJS: its registry of adapters is one for the whole process. */
+  static override isAdapterFor(): boolean {
+    return false
+  }
+
+  override id(): string {
+    return this.meta.className
+  }
+
+  override databaseName(): string {
+    return this.plane
+  }
+
+  override databaseType(): string {
+    return 'postgres'
+  }
+
+  override properties(): MikroProperty[] {
+    return [...this.#properties.values()]
+  }
+
+  override property(path: string): MikroProperty | null {
+    return this.#properties.get(path) ?? null
+  }
+
+  override build(params: Record<string, unknown>): BaseRecord {
+    return new BaseRecord(params, this)
+  }
+
+  override async count(filter: Filter): Promise<number> {
+    const { where, options } = this.#query(filter)
+    return this.manager('read').count(this.meta.class, where, options)
+  }
+
+  override async find(filter: Filter, { limit, offset, sort }: FindOptions): Promise<BaseRecord[]> {
+    const { where, options } = this.#query(filter)
+    const key = this.#key.name()
+    const direction = sort?.direction === 'desc' ? 'desc' : 'asc'
+    const by = sort?.sortBy === undefined ? undefined : this.#properties.get(sort.sortBy)
+    const orderBy =
+      by?.isSortable() === true && by !== this.#key ? [this.#nested(by, direction), { [key]: direction }] : [{ [key]: direction }]
+    const page = { limit: clamp(limit, 10, MAX_ROWS) || 10, offset: clamp(offset, 0, MAX_OFFSET) }
+    const rows = await this.manager('read').find(this.meta.class, where, { ...options, ...page, orderBy: orderBy as never })
+    return rows.map(row => this.#record(row as object))
+  }
+
+  override async findOne(id: string): Promise<BaseRecord | null> {
+    const [record] = await this.findMany([id])
+    return record ?? null
+  }
+
+  /** Deleted rows too: they are shown, named where they are referred to, and restored. */
+  override async findMany(ids: readonly (string | number)[]): Promise<BaseRecord[]> {
+    const rows = await this.rows(this.manager('read'), ids.map(String))
+    return rows.map(row => this.#record(row))
+  }
+
+  override async create(params: Params, _context?: ActionContext): Promise<ParamsType> {
+    return this.write(async em => {
+      const { data, problems } = this.#read(params, em)
+      for (const property of this.properties()) {
+        const isMissing = property.isRequired() && property.isEditable() && valueAt(data, this.#path(property)) == null
+        if (isMissing) problems[property.path()] ??= { type: 'required', message: 'Required' }
+      }
+      if (Object.keys(problems).length > 0) throw atFields(problems)
+      const entity = em.create(this.meta.class, data as never)
+      em.persist(entity)
+      await em.flush()
+      return this.#params(entity as object)
+    })
+  }
+
+  override async update(id: string, params: Params, _context?: ActionContext): Promise<ParamsType> {
+    return this.write(async em => {
+      const [entity] = await this.rows(em, [id], true)
+      if (entity === undefined) throw notice('The record is gone.')
+      if (this.hasSoftDelete && entity['deletedAt'] != null) throw notice('The record is deleted. Restore it first.')
+      this.#assertFresh(entity, params)
+      const { data, problems } = this.#read(params, em)
+      if (Object.keys(problems).length > 0) throw atFields(problems)
+      em.assign(entity, data as never, { mergeEmbeddedProperties: true })
+      await em.flush()
+      return this.#params(entity)
+    })
+  }
+
+  override async delete(id: string): Promise<void> {
+    await this.deleteMany([id])
+  }
+
+  /** Deletes rows in one transaction: softly, where the entity has soft delete. All of them, or none. */
+  async deleteMany(ids: readonly string[]): Promise<number> {
+    return this.write(async em => {
+      const rows = await this.rows(em, ids, true)
+      const live = rows.filter(row => !this.hasSoftDelete || row['deletedAt'] == null)
+      for (const row of live) {
+        em.remove(row)
+        // One by one: MikroORM cannot compare the versions of several rows whose removal became an update.
+        await em.flush()
+      }
+      return live.length
+    })
+  }
+
+  /** An EntityManager of the active context, or a refusal. @throws NO_TENANT_CONTEXT, FORBIDDEN */
+  manager(access: Access): EntityManager {
+    return managerFor(this.meta, access)
+  }
+
+  /** Runs a write in one transaction; what it is refused for is shown to the user. */
+  async write<T>(work: (em: EntityManager) => Promise<T>): Promise<T> {
+    try {
+      return await this.manager('write').transactional(work)
+    } catch (error) {
+      throw shown(error, this.meta)
+    }
+  }
+
+  /** The rows of these ids, live and deleted; what cannot be an id finds nothing. */
+  async rows(em: EntityManager, ids: readonly string[], locked = false): Promise<Row[]> {
+    const possible = ids.filter(id => isKey(this.#key, id))
+    if (possible.length === 0) return []
+    const lock = locked ? { lockMode: LockMode.PESSIMISTIC_WRITE as const } : {}
+    const where = { [this.#key.name()]: { $in: possible } }
+    return (await em.find(this.meta.class, where as never, { filters: this.#filters('all'), ...lock })) as Row[]
+  }
+
+  #query(filter: Filter): { where: never; options: { filters: Record<string, boolean> } } {
+    const where: Row = {}
+    let status = 'active'
+    for (const { path, value } of Object.values(filter?.filters ?? {}) as readonly { path: string; value: unknown }[]) {
+      if (path === STATUS_FILTER) status = value === 'deleted' || value === 'all' ? value : 'active'
+      const property = this.#properties.get(path)
+      if (property === undefined || !property.isVisible() || value === undefined || value === '') continue
+      putAt(where, this.#path(property), property.condition(value))
+    }
+    if (this.hasSoftDelete && status === 'deleted') where['deletedAt'] = { ...(where['deletedAt'] as object | undefined), $ne: null }
+    return { where: where as never, options: { filters: this.#filters(status) } }
+  }
+
+  /** In the back office of the control plane every row is seen, whoever else may see it. */
+  #filters(status: string): Record<string, boolean> {
+    const isGlobal = this.plane === 'shared' && !isInTenant()
+    return { [SOFT_DELETE_FILTER]: this.hasSoftDelete && status === 'active', ...(isGlobal ? { [VISIBILITY_FILTER]: false } : {}) }
+  }
+
+  #nested(property: MikroProperty, direction: string): Row {
+    const order: Row = {}
+    putAt(order, this.#path(property), direction)
+    return order
+  }
+
+  #path(property: MikroProperty): readonly string[] {
+    return pathOf(property.meta, this.meta)
+  }
+
+  #record(row: object): BaseRecord {
+    return new BaseRecord(this.#params(row), this)
+  }
+
+  #params(row: object): ParamsType {
+    return Object.fromEntries(this.properties().map(each => [each.path(), toForm(each.meta, valueAt(row, this.#path(each)))])) as ParamsType
+  }
+
+  /** Takes editable properties alone: AdminJS sends every value that it was shown, and a client may add any. */
+  #read(params: Params, em: EntityManager): { data: Row; problems: FieldProblems } {
+    const data: Row = {}
+    const problems: FieldProblems = {}
+    for (const property of this.properties()) {
+      const name = property.path()
+      if (!property.isEditable() || !Object.keys(params).some(key => key === name || key.startsWith(`${name}.`))) continue
+      try {
+        const value = fromForm(property.meta, flat.get(params as ParamsType, name), em)
+        if (value === null && property.isRequired()) problems[name] = { type: 'required', message: 'Required' }
+        else if (value !== null || property.meta.nullable === true) putAt(data, this.#path(property), value)
+      } catch (error) {
+        if (!(error instanceof FieldError)) throw error
+        problems[name] = { type: 'invalid', message: error.message }
+      }
+    }
+    return { data, problems }
+  }
+
+  /** The row is locked, so what is compared here is what is written over. */
+  #assertFresh(row: Row, params: Params): void {
+    for (const name of [this.meta.versionProperty as string | undefined, 'updatedAt']) {
+      const property = name === undefined ? undefined : this.meta.properties[name]
+      const sent = name === undefined ? undefined : params[name]
+      if (property === undefined || sent === undefined || sent === null || sent === '') continue
+      const now = JSON.stringify(toForm(property, row[property.name]))
+      if (now !== JSON.stringify(sent) && now.replaceAll('"', '') !== JSON.stringify(sent).replaceAll('"', '')) throw notice(STALE)
+    }
+  }
+}
+
+/** AdminJS passes on what the query string says: no number, a fraction, something negative. */
+function clamp(given: unknown, otherwise: number, max: number): number {
+  const value = Number(given)
+  return Number.isSafeInteger(value) && value >= 0 ? Math.min(value, max) : otherwise
+}
+
+function isKey(key: MikroProperty, id: string): boolean {
+  const condition = key.condition(id)
+  return typeof condition !== 'object' || key.kind === 'string' || key.kind === 'text'
+}
