@@ -1,7 +1,7 @@
 /**
- * Takes each guard of the framework out in turn and looks whether the tests notice: `npm run test:mutants -- [--json] [--only <text>,<text>] [--at-a-time 2] [--operations 150]`.
+ * Takes each guard of the framework out in turn and looks whether the tests notice: `npm run test:mutants -- [--json] [--only <text>,<text>] [--at-a-time 3] [--operations 100]`.
  *
- * Each mutant runs in a process of its own, two at a time, each on tenants that are emptied before. A mutant that nobody kills fails the run,
+ * Each mutant runs in a process of its own, three at a time, each on tenants that are emptied before. A mutant that nobody kills fails the run,
  * and so does anything that is found while every guard is in place. The last line is `N passed, N failed`, the killed and the others; with
  * MOCHA_TOTALS_FILE set it is appended to that file, as mocha's totals are.
  */
@@ -48,8 +48,8 @@ const asJson = process.argv.includes('--json')
 const option = (name: string, otherwise: string): string =>
   process.argv.includes(`--${name}`) ? (process.argv[process.argv.indexOf(`--${name}`) + 1] ?? '') : otherwise
 const only = option('only', '')
-const atATime = Number(option('at-a-time', '2'))
-const operations = Number(option('operations', '150'))
+const atATime = Number(option('at-a-time', '3'))
+const operations = Number(option('operations', '100'))
 const say = (line: string): void => void (asJson ? process.stderr : process.stdout).write(`${line}\n`)
 /** Every child loads the same modules but one. */
 const compiled = mkdtempSync(join(tmpdir(), 'tenantkit-mutants-'))
