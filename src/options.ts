@@ -144,7 +144,7 @@ export const POOL_DEFAULTS = {
   maxLifetimeSeconds: 1_800,
 } as const satisfies Required<PoolOptions>
 
-export const DIRECTORY_DEFAULTS = { ttlMs: 10_000, negativeTtlMs: 1_000, maxEntries: 10_000 } as const satisfies Required<DirectoryOptions>
+export const DIRECTORY_DEFAULTS = { ttlMs: 60_000, negativeTtlMs: 1_000, maxEntries: 10_000 } as const satisfies Required<DirectoryOptions>
 
 /**
  * Declares a tenancy; the application, the `tenantkit` command and the stock `mikro-orm` command read it from one file.
