@@ -6,6 +6,7 @@ import type { Work } from './commands/command.ts'
 import { doctor } from './commands/doctor.ts'
 import { drift } from './commands/drift.ts'
 import { entities } from './commands/entities.ts'
+import { history } from './commands/history.ts'
 import { keys } from './commands/keys.ts'
 import { migrateCreate } from './commands/migrate-create.ts'
 import { migrateDown } from './commands/migrate-down.ts'
@@ -21,7 +22,21 @@ import { Session } from './session.ts'
 import { isWatched, wantsColour } from './terminal.ts'
 import { usageProblem, type UsageProblem } from './usage.ts'
 
-const COMMANDS = [check, doctor, drift, entities, tenants, migrate, migrateCreate, migrateStatus, migrateResume, migrateDown, runFile, keys]
+const COMMANDS = [
+  check,
+  doctor,
+  drift,
+  entities,
+  tenants,
+  migrate,
+  migrateCreate,
+  migrateStatus,
+  migrateResume,
+  migrateDown,
+  runFile,
+  history,
+  keys,
+]
 const EXIT = Object.freeze({ done: 0, failed: 1, usage: 2 })
 const WIDEST = 120
 /** How long closing may take after an interruption, in milliseconds. */
