@@ -10,6 +10,7 @@ import { SqlRefusedError } from '../errors.ts'
 import { attribute, attributeLate, isAttributed, stampNow, type Row } from './attribution.ts'
 import { AUDIT_FIELDS, DELETED_WITH, inheritsAudit, isAudited } from './audit-fields.ts'
 import { bulkWrite, type BulkAction } from './bulk-write.ts'
+import { refuseLayered } from './layered.ts'
 import { hasDependents } from './soft-deletion.ts'
 
 const MERGED = ['updatedAt', 'updatedBy']
@@ -133,6 +134,8 @@ export class AuditedQueryBuilder extends BaseQueryBuilder {
 
   private isAudited(): boolean {
     const meta = this.mainAlias?.meta
+    // The application's own: the builders with which the driver fills a flush have no manager.
+    if (this.em !== undefined) refuseLayered(meta, 'A write of a query builder')
     return isAudited(meta) && !inheritsAudit(meta)
   }
 

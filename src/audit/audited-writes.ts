@@ -8,6 +8,7 @@ import { attributeLate, isAttributed, isDeleting, isVoid, stampNow, type Row } f
 import { DELETED_WITH, inheritsAudit, isAudited } from './audit-fields.ts'
 import { whileCopying } from './audited-query-builder.ts'
 import { bulkWrite } from './bulk-write.ts'
+import { refuseLayered } from './layered.ts'
 import { softDelete } from './soft-deletion.ts'
 
 type Options = DriverOptions & BuilderOptions & { readonly upsert?: boolean; readonly convertCustomTypes?: boolean }
@@ -36,6 +37,7 @@ export async function insertRow(
   base: BaseWrites,
 ): Promise<unknown> {
   const meta = driver.metadata.find(entity)
+  refuseBulk(meta, 'em().insert()', options)
   if (!carriesAudit(meta)) return base.insert(row, options)
   const isBulk = !isAttributed(row)
   attributeLate(row, 'create', options.ctx)
@@ -53,6 +55,7 @@ export async function insertRows(
   base: BaseWrites,
 ): Promise<unknown> {
   const meta = driver.metadata.find(entity)
+  refuseBulk(meta, 'em().insertMany()', options)
   if (!carriesAudit(meta)) return base.insertMany(rows, options)
   const isBulk = !rows.every(isAttributed)
   for (const row of rows) attributeLate(row, 'create', options.ctx)
@@ -72,6 +75,7 @@ export async function updateRows(
   base: BaseWrites,
 ): Promise<unknown> {
   const meta = driver.metadata.find(entity)
+  refuseBulk(meta, options.upsert === true ? 'em().upsert()' : 'em().nativeUpdate()', options)
   if (!carriesAudit(meta)) return base.update(where, row, options)
   // A flush that cannot write a relation at once writes it afterwards, past its subscribers; the history has it from the flush.
   const isBulk = !isAttributed(row) && (options.convertCustomTypes !== false || options.upsert === true)
@@ -96,6 +100,7 @@ export async function updateEachRow(
   base: BaseWrites,
 ): Promise<unknown> {
   const meta = driver.metadata.find(entity)
+  refuseBulk(meta, 'em().upsertMany()', options)
   // A deleted row of a table for each type says so in its parent's alone.
   if (rows.every(row => Object.keys(row).length === 0)) return { ...NOTHING, affectedRows: rows.length }
   if (!carriesAudit(meta)) return base.updateMany(where, rows, options)
@@ -134,6 +139,7 @@ export async function deleteRows(
   base: BaseWrites,
 ): Promise<unknown> {
   const meta = driver.metadata.find(entity)
+  refuseLayered(meta, 'em().nativeDelete()')
   return carriesAudit(meta) ? softDelete(driver, meta!, where, options) : base.delete(where, options)
 }
 
@@ -147,6 +153,7 @@ export async function cloneRow(
   base: BaseWrites,
 ): Promise<unknown> {
   const meta = driver.metadata.find(entity)
+  refuseLayered(meta, 'em().clone()')
   if (!carriesAudit(meta)) return base.clone(where, overrides, options)
   const { at, by } = stampNow(options.ctx)
   const audit: Row = { createdAt: at, createdBy: by, updatedAt: at, updatedBy: by, deletedAt: null, deletedBy: null }
@@ -161,6 +168,11 @@ export async function cloneRow(
  */
 function carriesAudit(meta: EntityMetadata | undefined): boolean {
   return isAudited(meta) && !inheritsAudit(meta!)
+}
+
+/** A flush has converted its values already, which nothing else has: it writes each table of an entity, and attributes them. */
+function refuseBulk(meta: EntityMetadata | undefined, what: string, options: Options): void {
+  if (options.convertCustomTypes !== false || options.upsert === true) refuseLayered(meta, what)
 }
 
 type Write = Parameters<typeof bulkWrite>[0]

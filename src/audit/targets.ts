@@ -3,13 +3,16 @@ import { Utils, helper, type EntityManager, type EntityMetadata, type EntityName
 import type { DriverInternals } from '../connections/internals.ts'
 import { ValidationFailedError } from '../errors.ts'
 import { attribute, stampNow, type Row } from './attribution.ts'
-import { isAudited } from './audit-fields.ts'
+import { inheritsAudit, isAudited } from './audit-fields.ts'
 import { Rows, isIn, type Key } from './rows.ts'
 
 /** Rows to restore or to purge. */
 export interface Target {
   readonly driver: DriverInternals
+  /** The entity in whose table the fields stand: that of the parent, where each type has a table. */
   readonly meta: EntityMetadata
+  /** The entity that the condition is about. */
+  readonly named: EntityMetadata
   readonly where: object
   /** The loaded row, if that is what was given. */
   readonly entity: object | undefined
@@ -33,15 +36,16 @@ export function targetOf<Entity extends object>(
   const condition: unknown = isRow ? (helper(given).getPrimaryKey() as unknown) : where
   if (condition === undefined)
     throw new ValidationFailedError([{ path: 'where', message: 'is missing' }], 'Name the rows; {} means every deleted one.')
-  const named = typeof condition === 'object' && condition !== null ? condition : { [key]: condition }
-  assertWritable(manager, meta)
-  return { driver, meta, where: named, entity: isRow ? given : undefined }
+  const rows = typeof condition === 'object' && condition !== null ? condition : { [key]: condition }
+  const owner = inheritsAudit(meta) ? meta.root : meta
+  assertWritable(manager, owner)
+  return { driver, meta: owner, named: meta, where: rows, entity: isRow ? given : undefined }
 }
 
 /** The keys of the deleted rows among them, locked until the transaction ends. */
-export async function lockDeleted({ driver, meta, where }: Target, transaction: unknown): Promise<Key[]> {
+export async function lockDeleted({ driver, meta, named, where }: Target, transaction: unknown): Promise<Key[]> {
   const key = meta.primaryKeys[0]!
-  const builder = driver.createQueryBuilder(meta.class, transaction, 'write', true)
+  const builder = driver.createQueryBuilder(named.class, transaction, 'write', true)
   builder.select([key])
   builder.where(where)
   builder.andWhere({ deletedAt: { $ne: null } })
