@@ -1,5 +1,6 @@
 import { assert } from 'chai'
 import { controlEm, em, newId } from 'mikro-tenantkit'
+import { sentDuring } from './helpers/spy.ts'
 import { Person, ada, operator, testTenancy, twoTenants, type TestTenancy } from './helpers/tenancy.ts'
 
 describe('resolveActors', function () {
@@ -39,7 +40,13 @@ describe('resolveActors', function () {
             'system:nightly',
             'odd',
           ]
-          const labels = await kit.tenancy.resolveActors([...keys, ...keys])
+          let labels: ReadonlyMap<string, string> = new Map()
+          const sent = await sentDuring(async () => (labels = await kit.tenancy.resolveActors([...keys, ...keys])))
+          assert.lengthOf(
+            sent.filter(({ text }) => /^select .*person/i.test(text)),
+            2,
+            `one query for each plane: ${sent.map(({ text }) => text).join('; ')}`,
+          )
           assert.deepEqual(Object.fromEntries(labels), {
             [`tenant:${first}`]: `here@${slug}.test`,
             [`tenant:${second}`]: `gone@${slug}.test`,

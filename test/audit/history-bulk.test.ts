@@ -24,6 +24,12 @@ const Drawer = tenantEntity({
   onSoftDelete: { desk: 'cascade' },
   properties: { id: id(), label: p.string(), desk: () => p.manyToOne(Desk) },
 })
+/** Its id is PostgreSQL's, so that it can be cloned. */
+const Sticker = tenantEntity({
+  name: 'Sticker',
+  history: true,
+  properties: { id: p.uuid().primary().defaultRaw('gen_random_uuid()'), text: p.string() },
+})
 const Town = sharedEntity({ name: 'Town', history: true, properties: { id: id(), name: p.string() } })
 const PURGER: Actor = { ...operator, permissions: new Set([...operator.permissions!, 'data:purge']) }
 
@@ -31,7 +37,7 @@ describe('history: what is no flush', function () {
   this.timeout(60_000)
   let kit: TestTenancy
   before(async () => {
-    kit = await testTenancy({ entities: [Firm, Desk, Drawer, Town] })
+    kit = await testTenancy({ entities: [Firm, Desk, Drawer, Sticker, Town] })
     await twoTenants(kit)
   })
   after(() => kit[Symbol.asyncDispose]())
@@ -58,6 +64,18 @@ describe('history: what is no flush', function () {
 
   for (const slug of ['acme', 'globex']) {
     describe(slug, () => {
+      it('the copy of a row is a row that was made', async () => {
+        let copy = ''
+        const events = await recorded(slug, async () => {
+          const sticker = em().create(Sticker, { text: 'x' })
+          await em().flush()
+          copy = (await em().clone(Sticker, { id: sticker.id } as never, { text: 'y' } as never)).id
+        })
+        assert.deepEqual(told(events), ['create 1 Sticker', 'create 1 Sticker'])
+        assert.notEqual(events[0]!.entity_id, copy)
+        assert.deepEqual(events[1]!.actor, events[0]!.actor)
+      })
+
       it('one event for each statement, whatever its way, with the rows that it reached', async () => {
         const firm = { id: newId(), name: 'One', pin: 'pin-4711' }
         const ways: readonly (readonly [string, readonly string[], () => Promise<unknown>])[] = [
