@@ -69,6 +69,7 @@ export const InvoiceLine = tenantEntity({
   name: 'InvoiceLine',
   history: true,
   indexes: [{ properties: 'invoice' }, { properties: 'product' }],
+  onSoftDelete: { invoice: 'cascade' },
   properties: p => ({
     id: p
       .uuid()

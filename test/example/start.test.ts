@@ -169,6 +169,36 @@ describe('example: start', function () {
     assert.strictEqual((await call('POST', `/api/products/${product}/restore`, mine)).status, 409)
   })
 
+  it('deletes an invoice with its lines, and brings back those that went with it', async () => {
+    const mine = await grace()
+    const { id: customer } = (await call('POST', '/api/customers', mine, { name: 'L', email: 'l@l.test' })).json as { id: string }
+    const { id: product } = (await call('POST', '/api/products', mine, { name: 'L', sku: 'LINES', price: '2' })).json as { id: string }
+    const line = (quantity: number) => ({ product, quantity })
+    const { id } = (await call('POST', '/api/invoices', mine, { customer, lines: [line(1), line(2)] })).json as { id: string }
+    const path = `/api/invoices/${id}`
+    const changed = await call('PATCH', path, mine, { lines: [line(3), line(4)] })
+    assert.strictEqual((await call('DELETE', path, mine)).status, 200)
+    const server = await startEmbedded({ dataDir })
+    try {
+      const url = Object.assign(new URL(server.url), { pathname: '/tenant_globex' }).href
+      const sql = `select quantity, deleted_with from tenant.invoice_line where invoice_id = '${id}' order by quantity`
+      assert.deepEqual(await query(url, sql), [
+        { quantity: 1, deleted_with: null },
+        { quantity: 2, deleted_with: null },
+        { quantity: 3, deleted_with: `Invoice:${id}` },
+        { quantity: 4, deleted_with: `Invoice:${id}` },
+      ])
+    } finally {
+      await server.stop()
+    }
+    const restored = await call('POST', `${path}/restore`, mine)
+    assert.strictEqual(restored.status, 200)
+    const linesOf = ({ json }: { json: Record<string, unknown> }) =>
+      (json['lines'] as Record<string, unknown>[]).map(({ id: own, quantity }) => ({ own, quantity }))
+    assert.deepEqual(linesOf(await call('GET', path, mine)), linesOf(changed))
+    assert.lengthOf(linesOf(restored), 2)
+  })
+
   it('pages', async () => {
     const mine = await ada()
     const seen: string[] = []
