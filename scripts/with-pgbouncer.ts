@@ -6,14 +6,14 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { accessSync, chmodSync, chownSync, constants, globSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import { accessSync, chmodSync, chownSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
-import { delimiter, dirname, join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { Client, escapeIdentifier, escapeLiteral } from 'pg'
 import { removeEmbedded, startEmbedded } from '../src/embedded/index.ts'
+import { runMocha, testFiles } from './mocha.ts'
 
 const DEFAULT_TESTS = [
   'test/{isolation,interleaving}.test.ts',
@@ -36,10 +36,8 @@ const USER = 'nobody'
 const LOOKUP_ROLE = 'pgbouncer_lookup'
 const READY_MS = 10_000
 
-const root = dirname(import.meta.dirname)
 const given = process.argv.slice(2)
-const files = globSync(given.length > 0 ? given : DEFAULT_TESTS, { cwd: root }).sort()
-if (files.length === 0) throw new Error(`No test matches ${(given.length > 0 ? given : DEFAULT_TESTS).join(' ')}`)
+const files = testFiles(given.length > 0 ? given : DEFAULT_TESTS)
 
 /** What runs now and has to hear of signals, in the order in which it is ended. */
 const running = new Set<ChildProcess>()
@@ -100,17 +98,21 @@ interface Run {
 }
 
 async function runThrough(pgbouncer: string, run: Run): Promise<void> {
-  const started = Date.now()
+  const begun = Date.now()
   const pooler = await startPgBouncer(pgbouncer, run)
   try {
-    const code = await runMocha({
+    const env = {
       DATABASE_URL: pooler.url,
       DATABASE_DIRECT_URL: run.url,
       TENANTKIT_TEST_POOL_SIZE: String(run.poolSize),
       INTERLEAVING_OPERATIONS: process.env['INTERLEAVING_OPERATIONS'] ?? INTERLEAVING_OPERATIONS,
       TENANTKIT_TEST_PGBOUNCER_CONSOLE: pooler.consoleUrl,
-    })
-    console.log(`default_pool_size ${run.poolSize}: ${code === 0 ? 'ok' : 'FAILED'} (${Math.round((Date.now() - started) / 1000)} s)`)
+    }
+    let mocha: ChildProcess | undefined
+    const started = (child: ChildProcess): void => void running.add((mocha = child))
+    const code = await runMocha(files, { options: ['--parallel', '--jobs', '2', '--timeout', '20000'], env, started })
+    if (mocha !== undefined) running.delete(mocha)
+    console.log(`default_pool_size ${run.poolSize}: ${code === 0 ? 'ok' : 'FAILED'} (${Math.round((Date.now() - begun) / 1000)} s)`)
     if (code !== 0) {
       process.exitCode = 1
       console.log(pooler.log())
@@ -177,7 +179,10 @@ async function startPgBouncer(pgbouncer: string, { url, lookup, poolSize }: Run)
   return { url: at(username, password, 'postgres'), consoleUrl: at(LOOKUP_ROLE, lookup, 'pgbouncer'), log: () => log, stop }
 }
 
-/** Everything that is not named is left at its default: no `ignore_startup_parameters`, no reset query in transaction mode. */
+/**
+ * Everything that is not named is left at its default, but that a log-in that failed (of a database that is made or dropped just now) does
+ * not keep the others waiting for 15 seconds: no `ignore_startup_parameters`, no reset query in transaction mode.
+ */
 function settingsOf({ server, port, poolSize, users }: { server: URL; port: number; poolSize: number; users: string }): string {
   return `[databases]
 * = host=${server.hostname} port=${server.port}
@@ -195,6 +200,7 @@ auth_user = ${LOOKUP_ROLE}
 auth_query = select usename, passwd from pg_catalog.pg_shadow where usename = $1
 admin_users = ${LOOKUP_ROLE}
 server_idle_timeout = 5
+server_login_retry = 1
 log_connections = 0
 log_disconnections = 0
 `
@@ -224,27 +230,4 @@ async function ready(port: number, child: ChildProcess): Promise<void> {
     if (open) return
   }
   throw new Error('It does not listen.')
-}
-
-/** Mocha adds the `spec` of its configuration to the files it is given, hence options instead of `.mocharc.json`. */
-async function runMocha(environment: Readonly<Record<string, string>>): Promise<number> {
-  const mocha = join(dirname(createRequire(import.meta.url).resolve('mocha/package.json')), 'bin', 'mocha.js')
-  const options = [
-    '--no-config',
-    '--extension',
-    'ts',
-    '--require',
-    './test/helpers/postgres.ts',
-    '--reporter',
-    './scripts/mocha-reporter.ts',
-  ]
-  const child = spawn(process.execPath, [mocha, ...options, '--parallel', '--jobs', '2', '--timeout', '20000', ...files], {
-    cwd: root,
-    stdio: 'inherit',
-    env: { ...process.env, ...environment },
-  })
-  running.add(child)
-  const [code] = (await once(child, 'exit')) as [number | null]
-  running.delete(child)
-  return code ?? 1
 }
