@@ -15,13 +15,28 @@ import { migrate } from './commands/migrate.ts'
 import { registerOf, type CliCommand } from './commands/own.ts'
 import { runFile } from './commands/run.ts'
 import { tenants } from './commands/tenants.ts'
+import { usage } from './commands/usage.ts'
 import { Output, type CliIo } from './output.ts'
 import { InterruptedError, WrongUsageError, printProblem } from './problem.ts'
 import { Session } from './session.ts'
 import { isWatched, wantsColour } from './terminal.ts'
 import { usageProblem, type UsageProblem } from './usage.ts'
 
-const COMMANDS = [check, doctor, drift, entities, tenants, migrate, migrateCreate, migrateStatus, migrateResume, migrateDown, runFile, keys]
+const COMMANDS = [
+  check,
+  doctor,
+  drift,
+  entities,
+  tenants,
+  migrate,
+  migrateCreate,
+  migrateStatus,
+  migrateResume,
+  migrateDown,
+  runFile,
+  usage,
+  keys,
+]
 const EXIT = Object.freeze({ done: 0, failed: 1, usage: 2 })
 const WIDEST = 120
 /** How long closing may take after an interruption, in milliseconds. */
