@@ -16,10 +16,10 @@ export interface Bar {
 }
 
 /** A card with a heading. */
-export const Card: React.FC<{ title: string; size?: 'wide' | 'narrow' | 'full'; name: string; children: React.ReactNode }> = props => {
+export const Card: React.FC<{ title: string; isFull?: boolean; name: string; children: React.ReactNode }> = props => {
   const id = useId()
   return (
-    <section className={`tk-card${props.size === undefined ? '' : ` tk-${props.size}`}`} aria-labelledby={id} data-testid={props.name}>
+    <section className={`tk-card${props.isFull === true ? ' tk-full' : ''}`} aria-labelledby={id} data-testid={props.name}>
       <h3 id={id}>{props.title}</h3>
       {props.children}
     </section>
@@ -143,6 +143,16 @@ export const TimeChart: React.FC<TimeChartProps> = ({ points, summary, heads, fo
           ))}
         </svg>
       </div>
+      {bars.length > 0 && lines.length > 0 ? (
+        <p className="tk-legend" aria-hidden="true">
+          <span>
+            <i className="tk-bar-key" /> {heads[1]}
+          </span>
+          <span>
+            <i className="tk-line-key" /> {heads[2]}
+          </span>
+        </p>
+      ) : null}
       <details>
         <summary>{showTable}</summary>
         <div tabIndex={0} role="group" aria-label={showTable}>

@@ -11,7 +11,7 @@ import { isDark } from './dark.ts'
 import { useWords } from './words.ts'
 
 /** How often a run in progress is looked at. */
-const REFRESH_MS = 5_000
+const REFRESH_MS = 3_000
 
 const Tiles: React.FC<{ tiles: readonly DashboardTile[] }> = ({ tiles }) => {
   const { translateLabel } = useTranslation()
@@ -64,7 +64,7 @@ const TenantPanels: React.FC<{ tenant: TenantFigures }> = ({ tenant: { status, s
       </section>
       {last === undefined ? null : (
         <div className="tk-cards">
-          <Card title={say('StorageOverTime')} name="storage" size="full">
+          <Card title={say('StorageOverTime')} name="storage" isFull>
             <StorageChart days={days} />
           </Card>
         </div>

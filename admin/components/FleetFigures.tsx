@@ -113,7 +113,7 @@ const Run: React.FC<{ run: RunFigures }> = ({ run: { id, status, actor, started_
         {say('RunBy', { status: say(`Status${status}`), time: timeText(started_at, language), actor })}
         {reason === null ? '' : `: ${reason}`}
       </p>
-      <table className="tk-bars">
+      <table className="tk-bars tk-waves">
         <thead className="tk-hidden">
           <tr>
             <th scope="col">{say('Wave')}</th>
@@ -175,10 +175,10 @@ const Failures: React.FC<{ failures: readonly Failure[] }> = ({ failures }) => {
           <tbody>
             {failures.map(({ at, tenant, tenant_id, what, code, reason }) => (
               <tr key={`${at} ${tenant} ${what}`}>
-                <td className="tk-soft">{timeText(at, language)}</td>
-                <td>{tenant_id === null ? tenant : <a href={pageOf(tenant_id)}>{tenant}</a>}</td>
+                <td className="tk-time">{timeText(at, language)}</td>
+                <td className="tk-anywhere">{tenant_id === null ? tenant : <a href={pageOf(tenant_id)}>{tenant}</a>}</td>
                 <td>{what.replaceAll('_', ' ')}</td>
-                <td>
+                <td className="tk-anywhere">
                   <span className="tk-bad">{code}</span>
                   {reason === null ? null : <div className="tk-soft">{reason}</div>}
                 </td>
@@ -259,7 +259,7 @@ export const StorageChart: React.FC<{ days: readonly { readonly day: string; rea
 const Largest: React.FC<{ storage: StorageFigures }> = ({ storage: { largest } }) => {
   const { say, language } = useWords()
   return (
-    <Card title={say('Largest')} name="largest">
+    <Card title={say('Largest')} name="largest" isFull>
       <BarTable
         heads={[say('Who'), say('Storage'), say('Change')]}
         bars={largest.map(({ id, tenant, bytes, bytes_before, day_before }) => ({

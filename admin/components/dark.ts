@@ -44,9 +44,12 @@ const DARK = {
 /** Whether the browser asks for dark colours. A change is seen when the next page is loaded. */
 export const isDark = typeof window !== 'undefined' && window.matchMedia('(prefers-color-scheme: dark)').matches
 
-const { THEME } = globalThis as { THEME?: { colors?: object } }
+const { THEME } = globalThis as { THEME?: { colors?: object; borders?: Record<string, unknown> } }
 if (isDark && THEME?.colors !== undefined) {
   Object.assign(THEME.colors, DARK)
+  // They hold the light colour already.
+  for (const [name, border] of Object.entries(THEME.borders ?? {}))
+    if (typeof border === 'string' && THEME.borders !== undefined) THEME.borders[name] = border.replace(/#[0-9a-f]+/i, DARK.border)
   document.documentElement.style.colorScheme = 'dark'
   document.documentElement.style.background = DARK.bg
 }

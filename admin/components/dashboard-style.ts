@@ -13,27 +13,29 @@ export const DASHBOARD_STYLE = `
 .tk-dash :focus-visible { outline: 2px solid var(--one); outline-offset: 2px }
 .tk-cards { display: grid; gap: 16px; grid-template-columns: repeat(12, minmax(0, 1fr)); margin-bottom: 16px }
 .tk-card { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 20px; min-width: 0; grid-column: span 6 }
-.tk-card.tk-wide { grid-column: span 8 }
-.tk-card.tk-narrow { grid-column: span 4 }
 .tk-card.tk-full { grid-column: span 12 }
 .tk-keys { display: grid; gap: 16px; grid-template-columns: repeat(auto-fit, minmax(160px, 1fr)); margin-bottom: 16px }
 .tk-key { display: block; background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 16px 20px; min-width: 0 }
 .tk-dash a.tk-key { text-decoration: none }
 .tk-dash a.tk-key:hover { border-color: var(--one) }
 .tk-key b { display: block; font-size: 28px; line-height: 1.25; font-weight: 700; font-variant-numeric: tabular-nums; overflow-wrap: anywhere }
-.tk-key b.tk-text { font-size: 18px; line-height: 1.9 }
+.tk-key b.tk-text { font-size: 16px; line-height: 1.5; padding: 4px 0 }
 .tk-soft, .tk-key span { color: var(--soft) }
 .tk-bad { color: var(--bad) }
 .tk-dash table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums }
 .tk-dash caption { text-align: left }
 .tk-dash th { text-align: left; font-weight: 400; color: var(--soft); padding: 6px 12px 6px 0; vertical-align: top }
-.tk-dash td { padding: 6px 12px 6px 0; vertical-align: top; overflow-wrap: anywhere }
+.tk-dash td { padding: 6px 12px 6px 0; vertical-align: top; overflow-wrap: break-word }
 .tk-dash tbody th { color: var(--ink); overflow-wrap: anywhere }
+.tk-dash .tk-anywhere { overflow-wrap: anywhere; min-width: 90px }
 .tk-dash th:last-child, .tk-dash td:last-child { padding-right: 0 }
 .tk-dash .tk-number { text-align: right; white-space: nowrap }
 .tk-rule tbody tr { border-top: 1px solid var(--line) }
-.tk-bars th { width: 34% }
-.tk-bars .tk-track { width: 100% }
+.tk-bars th { width: 32% }
+.tk-bars .tk-track { width: auto }
+.tk-bars .tk-number { width: 1% }
+.tk-bars.tk-waves th { width: 88px }
+.tk-bars.tk-waves td:last-child { width: 40% }
 .tk-track > div { height: 12px; margin-top: 4px; border-radius: 3px; background: var(--track); overflow: hidden; display: flex }
 .tk-track i { display: block; height: 100%; min-width: 2px; background: var(--one) }
 .tk-track i.tk-two { background: var(--two) }
@@ -46,6 +48,10 @@ export const DASHBOARD_STYLE = `
 .tk-legend span { display: inline-flex; align-items: center; gap: 6px; color: var(--soft) }
 .tk-legend .tk-track { display: inline-block; width: 22px }
 .tk-legend .tk-track > div { margin: 0 }
+.tk-bar-key { width: 10px; height: 12px; border-radius: 2px; background: var(--one) }
+.tk-line-key { width: 18px; height: 3px; border-radius: 2px; background: var(--two) }
+.tk-time { white-space: nowrap; color: var(--soft) }
+.tk-run table { margin-top: 8px }
 .tk-run + .tk-run { margin-top: 20px; padding-top: 16px; border-top: 1px solid var(--line) }
 .tk-dash svg { display: block; width: 100%; overflow: visible; margin-top: 8px }
 .tk-dash svg text { fill: var(--soft); font-size: 12px; font-family: inherit }
@@ -62,7 +68,7 @@ export const DASHBOARD_STYLE = `
 .tk-choice button[aria-pressed=true] { background: var(--one); color: var(--card) }
 .tk-choice button:focus-visible { outline-offset: -2px }
 .tk-hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap }
-@media (max-width: 1100px) { .tk-card, .tk-card.tk-wide, .tk-card.tk-narrow { grid-column: span 12 } }
+@media (max-width: 1100px) { .tk-card { grid-column: span 12 } }
 @media (max-width: 600px) {
   .tk-dash { padding: 16px }
   .tk-card { padding: 16px }
