@@ -1,6 +1,7 @@
 /** The words of the panel: names of entities and properties made readable, and our own sentences. */
 import type { Locale } from 'adminjs'
 import type { MikroResource } from './adapter/resource.ts'
+import { dashboardWords } from './locale/dashboard.ts'
 import type { AdminResourceOptions } from './options.ts'
 
 const MESSAGES = {
@@ -35,7 +36,7 @@ export function localeOf(resources: readonly MikroResource[], told: ReadonlyMap<
     translations: {
       en: {
         labels: { ...labels, navigation: '' },
-        messages: MESSAGES,
+        messages: { ...MESSAGES, ...dashboardWords.en },
         actions: ACTIONS,
         properties: { 'soft_delete_status.active': 'Active', 'soft_delete_status.deleted': 'Deleted', 'soft_delete_status.all': 'All' },
         resources: Object.fromEntries(own),

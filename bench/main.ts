@@ -17,6 +17,7 @@ const GROUPS: Readonly<Record<string, () => Promise<Group>>> = {
   directory: async () => (await import('./rows/directory.ts')).directory,
   audit: async () => (await import('./rows/audit.ts')).audit,
   strict: async () => (await import('./rows/strict.ts')).strict,
+  admin: async () => (await import('./rows/admin.ts')).admin,
   // Last: it changes the tables of the tenants that all groups share.
   fleet: async () => (await import('./rows/fleet.ts')).fleet,
 }

@@ -72,8 +72,18 @@ export {
   type TenancyHistory,
 } from './tenancy-history.ts'
 export { SharedMigration, TenantMigration } from './migrations/migration.ts'
-export { Tenant, TenantInvitation, TenantSetting, type TenantStatus } from './tenants/entities.ts'
+export { Tenant, TenantInvitation, TenantSetting, TenantUsage, type TenantStatus } from './tenants/entities.ts'
 export { MigrationRun, MigrationRunTenant, type RunPlan, type RunStatus, type RunTenantStatus } from './tenants/migration-runs.ts'
+export type { TenancyUsage } from './usage/tenancy-usage.ts'
+export type {
+  MeasuredTenant,
+  UnmeasuredTenant,
+  UsageCollectOptions,
+  UsageJson,
+  UsageOptions,
+  UsageQuery,
+  UsageReport,
+} from './usage/usage-types.ts'
 export type { TenantRecord } from './tenants/directory.ts'
 export type { TenantInput } from './tenants/input.ts'
 export type { TenantJson } from './tenants/tenant-json.ts'

@@ -9,6 +9,7 @@ import { ConfigurationError } from './errors.ts'
 import { DEFAULT_PREFIX, parsePrefix } from './naming.ts'
 import { AuditEvent } from './history/audit-event.ts'
 import { REGISTRY_ENTITIES } from './tenants/entities.ts'
+import { resolveUsage, type UsageOptions } from './usage/usage-types.ts'
 
 /** Optional async methods that run after something happened to a tenant, in list order. An error is thrown to whoever asked for the operation. */
 export interface TenancyHooks {
@@ -110,6 +111,8 @@ export interface TenancyOptions {
   bootstrapAdmin?(input: AdminInput & { readonly tenant: TenantRef }): Promise<void>
   /** Where `tenancy.resolveActors` finds the labels of stored actors. Default: their keys. */
   readonly actors?: ActorsOptions
+  /** When what tenants take is measured, and how long that is kept. Default: only when it is asked for; 400 days. */
+  readonly usage?: UsageOptions
   /** Runs last when the tenancy is closed: stops what `database.url` started. */
   close?(): Promise<void>
 }
@@ -130,6 +133,7 @@ export interface ResolvedOptions {
   readonly strict: boolean
   readonly directory: Required<DirectoryOptions>
   readonly hooks: readonly TenancyHooks[]
+  readonly usage: Required<UsageOptions>
 }
 
 export const POOL_DEFAULTS = {
@@ -189,6 +193,7 @@ export async function resolveOptions(options: TenancyOptions): Promise<ResolvedO
     strict: options.isolation?.strict ?? false,
     directory: resolveDirectory(options.directory),
     hooks: options.hooks ?? [],
+    usage: resolveUsage(options.usage),
   })
 }
 

@@ -9,6 +9,7 @@ import { Migrations } from './migrations/migrations.ts'
 import { parseSlug } from './naming.ts'
 import { Operations } from './operations.ts'
 import type { ResolvedOptions } from './options.ts'
+import { reasonOf } from './provisioning/steps.ts'
 import { TenantMigration } from './provisioning/tenant-migration.ts'
 import { TenantRegistry } from './provisioning/tenant-registry.ts'
 import { Runs } from './runs.ts'
@@ -19,6 +20,7 @@ import { TenantRoles } from './strategies/tenant-roles.ts'
 import { TenancyHistory } from './tenancy-history.ts'
 import { TenantDirectory } from './tenants/directory.ts'
 import { REGISTRY_ENTITIES } from './tenants/entities.ts'
+import { TenancyUsage } from './usage/tenancy-usage.ts'
 
 export type Parts = ReturnType<typeof composeParts>
 
@@ -82,6 +84,13 @@ export function composeParts(options: ResolvedOptions, orm: RuntimeOrm) {
   })
   const operations = new Operations(registry, options.hooks)
   const history = new TenancyHistory({ control: () => orm.control(), directory, runs: runs })
+  const usage = new TenancyUsage({
+    ...options.usage,
+    control: () => orm.control(),
+    directUrl,
+    inside: (record, actor, work) => runs.run(record, work, { actor }),
+    reasonOf,
+  })
   const events = new ControlEvents({
     record: event => history.record(event),
     idOf: async slug => (await directory.row(slug))?.id,
@@ -106,7 +115,7 @@ export function composeParts(options: ResolvedOptions, orm: RuntimeOrm) {
     directUrl,
     roles,
   })
-  return { connections, directory, registry, migrations, operations, runs, history, events, fleet, diagnosis }
+  return { connections, directory, registry, migrations, operations, runs, history, usage, events, fleet, diagnosis }
 }
 
 /** Each takes a lane and a session of its own at most, beside the pool of requests, the run's session and the directory's. */

@@ -23,6 +23,7 @@ import type { TenantChange } from './tenants/input.ts'
 import { assertServing } from './tenants/life.ts'
 import { listTenants, type TenantPage, type TenantQuery } from './tenants/list.ts'
 import { toTenantJson, type TenantJson } from './tenants/tenant-json.ts'
+import type { TenancyUsage } from './usage/tenancy-usage.ts'
 
 /**
  * Builds a tenancy from its options. No connection is opened before it is needed.
@@ -36,7 +37,9 @@ export async function createTenancy(options: TenancyOptions): Promise<Tenancy> {
   const resolved = await resolveOptions(options)
   const { entities, url, sharedPool, pooled, pool } = resolved
   const orm = await RuntimeOrm.create({ entities, url, pool: sharedPool, pooled, limits: pool, subscribers: options.subscribers })
-  return new Tenancy(resolved, orm)
+  const tenancy = new Tenancy(resolved, orm)
+  tenancy.usage.start()
+  return tenancy
 }
 
 /** A running tenancy: the way into tenants and the control plane, and the registry of tenants. */
@@ -55,6 +58,11 @@ export class Tenancy {
   /** What changed, by whom and when: in the control plane and in each tenant. */
   get history(): TenancyHistory {
     return this.#parts.history
+  }
+
+  /** What each tenant takes, by day. @example await tenancy.usage.collect() */
+  get usage(): TenancyUsage {
+    return this.#parts.usage
   }
 
   /**
@@ -287,6 +295,7 @@ export class Tenancy {
   /** Closes every connection, then what `options.close` closes. */
   async close(): Promise<void> {
     try {
+      await this.#parts.usage.close()
       await this.#parts.directory.close()
       await this.#parts.fleet.close()
       await this.#parts.migrations.close()

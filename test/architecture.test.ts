@@ -64,6 +64,14 @@ const HOUSE: readonly Room[] = [
     mayImport: [...BASE, 'context', 'crypto', 'audit', 'classification', 'connections', 'history', 'tenants'],
     outside: ORM,
   },
+  {
+    // What tenants take: how a tenant is entered comes from above.
+    room: 'usage',
+    floor: 7,
+    paths: ['src/usage/'],
+    mayImport: [...BASE, 'context', 'connections', 'tenants'],
+    outside: ORM,
+  },
   { room: 'resolvers', floor: 7, paths: ['src/resolvers/'], mayImport: [...BASE, 'auth'] },
   {
     room: 'migrations',
@@ -109,6 +117,7 @@ const HOUSE: readonly Room[] = [
       'classification',
       'history',
       'tenants',
+      'usage',
       'strategies',
       'resolvers',
       'migrations',

@@ -11,6 +11,7 @@ import * as koa from 'mikro-tenantkit/koa'
 import * as testing from 'mikro-tenantkit/testing'
 import { THROTTLE_DEFAULTS } from '../src/auth/throttle.ts'
 import { DIRECTORY_DEFAULTS, POOL_DEFAULTS } from '../src/options.ts'
+import { USAGE_DEFAULTS } from '../src/usage/usage-types.ts'
 import { Tenancy } from '../src/tenancy.ts'
 import { ROOT, anchorsOf, fileOf, linksOf, markersOf, membersOf, plain, readPages, tableOf, wordsOf, type Page } from './helpers/docs.ts'
 import { freshDatabase } from './helpers/postgres.ts'
@@ -136,6 +137,7 @@ describe('the documentation', () => {
     const texts = (defaults: object) => Object.fromEntries(Object.entries(defaults).map(([key, value]) => [key, String(value)]))
     assert.deepEqual(defaultsOf('options PoolOptions'), texts(POOL_DEFAULTS))
     assert.deepEqual(defaultsOf('options DirectoryOptions'), texts(DIRECTORY_DEFAULTS))
+    assert.deepEqual(defaultsOf('options UsageOptions'), texts(USAGE_DEFAULTS))
     assert.deepInclude(defaultsOf('options ThrottleOptions'), texts(THROTTLE_DEFAULTS))
   })
 

@@ -47,8 +47,19 @@ export function isReference(property: EntityProperty): boolean {
   return property.kind === ReferenceKind.MANY_TO_ONE || (property.kind === ReferenceKind.ONE_TO_ONE && property.owner)
 }
 
+/** Asked for each value of each row of a list. */
+const KINDS = new WeakMap<EntityProperty, PropertyKind>()
+
 /** The kind of a property; what is not known is text, which every column can be read as. */
 export function kindOf(property: EntityProperty): PropertyKind {
+  const known = KINDS.get(property)
+  if (known !== undefined) return known
+  const kind = findKind(property)
+  KINDS.set(property, kind)
+  return kind
+}
+
+function findKind(property: EntityProperty): PropertyKind {
   if (isReference(property)) return 'reference'
   if (property.kind === ReferenceKind.EMBEDDED) return 'json'
   if (property.enum) return 'enum'

@@ -35,6 +35,8 @@ export class MikroResource extends BaseResource {
   readonly hasSoftDelete: boolean
   readonly #properties: ReadonlyMap<string, MikroProperty>
   readonly #key: MikroProperty
+  /** What was counted already, by the filter of the request. */
+  readonly #counted = new WeakMap<Filter, Promise<number>>()
 
   /** @throws CONFIGURATION_INVALID for a composite key */
   constructor(meta: EntityMetadata) {
@@ -75,12 +77,18 @@ export class MikroResource extends BaseResource {
     return new BaseRecord(params, this)
   }
 
-  override async count(filter: Filter): Promise<number> {
+  override count(filter: Filter): Promise<number> {
+    const counted = this.#counted.get(filter) ?? this.#count(filter)
+    this.#counted.delete(filter)
+    return counted
+  }
+
+  async #count(filter: Filter): Promise<number> {
     const { where, options } = this.#query(filter)
     return this.manager('read').count(this.meta.class, where, options)
   }
 
-  override async find(filter: Filter, { limit, offset, sort }: FindOptions): Promise<BaseRecord[]> {
+  override async find(filter: Filter, { limit, offset, sort }: FindOptions, context?: ActionContext): Promise<BaseRecord[]> {
     const { where, options } = this.#query(filter)
     const key = this.#key.name()
     const direction = sort?.direction === 'desc' ? 'desc' : 'asc'
@@ -88,8 +96,14 @@ export class MikroResource extends BaseResource {
     const orderBy =
       by?.isSortable() === true && by !== this.#key ? [this.#nested(by, direction), { [key]: direction }] : [{ [key]: direction }]
     const page = { limit: clamp(limit, 10, MAX_ROWS) || 10, offset: clamp(offset, 0, MAX_OFFSET) }
-    const rows = await this.manager('read').find(this.meta.class, where, { ...options, ...page, orderBy: orderBy as never })
-    return rows.map(row => this.#record(row as object))
+    const found = this.manager('read').find(this.meta.class, where, { ...options, ...page, orderBy: orderBy as never })
+    if (context?.action?.name === 'list') {
+      // AdminJS counts when it has the page; here both are on their way at once, as with findAndCount.
+      const counted = this.#count(filter)
+      this.#counted.set(filter, counted)
+      await Promise.allSettled([found, counted])
+    }
+    return (await found).map(row => this.#record(row as object))
   }
 
   override async findOne(id: string): Promise<BaseRecord | null> {

@@ -16,6 +16,7 @@ import { migrate } from './commands/migrate.ts'
 import { registerOf, type CliCommand } from './commands/own.ts'
 import { runFile } from './commands/run.ts'
 import { tenants } from './commands/tenants.ts'
+import { usage } from './commands/usage.ts'
 import { Output, type CliIo } from './output.ts'
 import { InterruptedError, WrongUsageError, printProblem } from './problem.ts'
 import { Session } from './session.ts'
@@ -35,6 +36,7 @@ const COMMANDS = [
   migrateDown,
   runFile,
   history,
+  usage,
   keys,
 ]
 const EXIT = Object.freeze({ done: 0, failed: 1, usage: 2 })

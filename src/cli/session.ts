@@ -60,6 +60,7 @@ export class Session {
 
   async #open(): Promise<Tenancy> {
     const [options, { createTenancy }] = await Promise.all([this.options(), import('../tenancy.ts')])
-    return createTenancy(options)
+    // A command does what it was asked for, and nothing by the clock.
+    return createTenancy({ ...options, usage: { ...options.usage, everyMinutes: 0 } })
   }
 }

@@ -63,6 +63,7 @@ export const Tenant = sharedEntity({
     version: p.integer().version(),
   },
   indexes: [
+    { name: 'tenantkit_tenant_created_index', properties: ['createdAt'] },
     {
       name: 'tenantkit_tenant_schema_index',
       properties: ['isolationMode', 'schemaVersion', 'schemaFingerprint'],
@@ -137,8 +138,31 @@ export const TenantSetting = sharedEntity({
   uniques: [{ name: 'unique_tenant_setting_key', properties: ['tenant', 'key'], where: 'deleted_at is null' }],
 })
 
+/** What a tenant took on one day, by UTC: one row, which the last measurement of the day has written. */
+export const TenantUsage = sharedEntity({
+  name: 'TenantUsage',
+  tableName: 'tenantkit_tenant_usage',
+  properties: {
+    id: p
+      .uuid()
+      .primary()
+      .onCreate(() => newId()),
+    tenant: () => p.manyToOne(Tenant).deleteRule('cascade'),
+    /** `2026-01-31`. */
+    day: p.date(),
+    /** Of its tables with their indexes and long values, or of its whole database. */
+    storageBytes: p.bigint('number'),
+    /** The framework's own included. */
+    tableCount: p.integer(),
+    /** By PostgreSQL's statistics: nothing is counted. */
+    rowEstimate: p.bigint('number'),
+  },
+  indexes: [{ name: 'tenantkit_tenant_usage_day_index', properties: ['day', 'storageBytes'] }],
+  uniques: [{ name: 'tenantkit_tenant_usage_day_unique', properties: ['tenant', 'day'], live: false }],
+})
+
 /** The framework's own entities, created by its own migrations. */
-export const REGISTRY_ENTITIES = [Tenant, TenantInvitation, TenantSetting, MigrationRun, MigrationRunTenant] as const
+export const REGISTRY_ENTITIES = [Tenant, TenantInvitation, TenantSetting, TenantUsage, MigrationRun, MigrationRunTenant] as const
 
 // No tenant reads of the others, whose secrets and settings stand here.
 for (const entity of REGISTRY_ENTITIES) marksOf(entity.meta)[CONTROL_ONLY] = true

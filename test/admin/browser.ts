@@ -30,14 +30,15 @@ export interface VisitorOptions {
   readonly width?: number
   readonly height?: number
   readonly timezoneId?: string
+  readonly colorScheme?: 'light' | 'dark'
 }
 
 export async function openPage(
   browser: Browser,
   origin: string,
-  { width = 1400, height = 900, timezoneId = 'UTC' }: VisitorOptions = {},
+  { width = 1400, height = 900, timezoneId = 'UTC', colorScheme = 'light' }: VisitorOptions = {},
 ): Promise<Visitor> {
-  const context = await browser.newContext({ viewport: { width, height }, baseURL: origin, timezoneId, locale: 'en-GB' })
+  const context = await browser.newContext({ viewport: { width, height }, baseURL: origin, timezoneId, colorScheme, locale: 'en-GB' })
   const page = await context.newPage()
   const problems: string[] = []
   page.on('request', request => {

@@ -137,6 +137,39 @@ describe('tenantkit over a fleet', function () {
     assert.deepInclude(details.tenants[0].differences[0], { kind: 'added', object: 'column customer.by_hand' })
   })
 
+  it('usage measures each tenant, keeps it as the row of today, and lists the largest', async () => {
+    const { day, measured, failed, tenants } = await place.json(['usage'])
+    assert.deepEqual([day, measured, failed], [new Date().toISOString().slice(0, 10), 2, []])
+    assert.deepEqual(
+      tenants.map(({ tenant }: { tenant: string }) => tenant),
+      ['globex', 'acme'],
+    )
+    const sql = `select t.slug as tenant, u.storage_bytes::int, u.created_by from public.tenantkit_tenant_usage u join public.tenantkit_tenant t on t.id = u.tenant_id order by 2 desc`
+    const rows = await query(database.url, sql)
+    for (const [at, { tenant, storage_bytes }] of tenants.entries())
+      assert.deepEqual(rows[at], { tenant, storage_bytes, created_by: 'system:cli' })
+    await query(database.url, `alter schema "${prefix}_acme" rename to moved`)
+    const { stdout, stderr } = await ran(['usage', '--limit', '1'], 0)
+    assert.match(
+      stdout,
+      /^day: .*\ntenant +isolation +storage +tables +rows \(estimate\)\nglobex +database +[\d.]+ MB +\d+ +\d+\n1 tenants measured, 1 failed\n$/,
+    )
+    assert.match(stderr, /failed acme: the schema "\w+_acme" does not exist/)
+    const { failed: unreached } = await place.json(['usage', '--tenant', 'acme'])
+    assert.equal(unreached[0].tenant, 'acme')
+    await query(database.url, `alter schema moved rename to "${prefix}_acme"`)
+    await query(database.url, `update public.tenantkit_tenant_usage set day = '2026-01-31'`)
+    assert.lengthOf((await place.json(['usage', '--day', '2026-01-31'])).tenants, 2)
+    assert.deepEqual(await query(database.url, sql.replace('order by', `where u.day > '2026-01-31' order by`)), [])
+    assert.equal((await place.json(['usage', '--tenant', 'nobody'], 1)).code, 'TENANT_NOT_FOUND')
+    for (const wrong of [
+      ['--limit', '0'],
+      ['--tenant', ','],
+      ['--day', 'today'],
+    ])
+      assert.equal((await place.json(['usage', ...wrong], 2)).code, 'WRONG_USAGE', wrong.join(' '))
+  })
+
   it('run calls the function in each tenant, as system:run, and shows what it returns', async () => {
     const document = await place.json(['run', 'jobs/count.ts', '--concurrency', '2'])
     const result = { customers: 1, actor: 'run' }

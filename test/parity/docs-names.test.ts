@@ -13,6 +13,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
   isolation: 'IsolationOptions',
   directory: 'DirectoryOptions',
   classification: 'ClassificationOptions',
+  usage: 'UsageOptions',
 }
 /** Names of others: MikroORM's and PostgreSQL's, Koa's, those of the example and of HTTP. */
 const FOREIGN = new Set([
