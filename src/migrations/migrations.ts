@@ -126,7 +126,14 @@ export class Migrations {
    */
   async preparedScript(isolation: Isolation): Promise<PreparedScript> {
     const key = `${isolation}:${(await this.names('tenant')).join('/')}`
-    return remembered(this.#scripts, key, () => this.#prepare(isolation))
+    return remembered(this.#scripts, key, async () => prepared(await this.collected('tenant', isolation)))
+  }
+
+  /** The fingerprint of a tenant that has the migrations up to this one, and no other; `undefined` if there is no such migration. */
+  async fingerprintAt(isolation: Isolation, name: string): Promise<string | undefined> {
+    const collected = await this.collected('tenant', isolation)
+    const place = collected.findIndex(each => each.name === name)
+    return place === -1 ? undefined : prepared(collected.slice(0, place + 1)).fingerprint
   }
 
   /**
@@ -247,21 +254,19 @@ export class Migrations {
   async #collect(scope: Plane, isolation: Isolation): Promise<readonly CollectedMigration[]> {
     return collect(await this.#sets[scope].load(), isolation, query => this.#running.format(query))
   }
+}
 
-  async #prepare(isolation: Isolation): Promise<PreparedScript> {
-    const collected = await this.collected('tenant', isolation)
-    const firstCode = collected.findIndex(({ statements }) => statements === undefined)
-    const pure = firstCode === -1 ? collected : collected.slice(0, firstCode)
-    const table = quoteIdentifier(TRACKING_TABLE)
-    const names = pure.map(({ name }) => name)
-    const rows =
-      names.length === 0 ? [] : [`insert into ${table} ("name") values ${names.map(name => `(${quoteLiteral(name)})`).join(', ')}`]
-    const statements = [trackingTableSql(table), ...pure.flatMap(migration => migration.statements ?? []), ...rows]
-    const code = collected.slice(pure.length).map(({ name }) => name)
-    const made = JSON.stringify(code.length === 0 ? statements : { statements, code })
-    const fingerprint = createHash('sha256').update(made).digest('hex')
-    return Object.freeze({ statements, head: names.at(-1), names, fingerprint, code })
-  }
+function prepared(collected: readonly CollectedMigration[]): PreparedScript {
+  const firstCode = collected.findIndex(({ statements }) => statements === undefined)
+  const pure = firstCode === -1 ? collected : collected.slice(0, firstCode)
+  const table = quoteIdentifier(TRACKING_TABLE)
+  const names = pure.map(({ name }) => name)
+  const rows = names.length === 0 ? [] : [`insert into ${table} ("name") values ${names.map(name => `(${quoteLiteral(name)})`).join(', ')}`]
+  const statements = [trackingTableSql(table), ...pure.flatMap(migration => migration.statements ?? []), ...rows]
+  const code = collected.slice(pure.length).map(({ name }) => name)
+  const made = JSON.stringify(code.length === 0 ? statements : { statements, code })
+  const fingerprint = createHash('sha256').update(made).digest('hex')
+  return Object.freeze({ statements, head: names.at(-1), names, fingerprint, code })
 }
 
 /** What was made for a key, or is being made; a failure is not kept. */
