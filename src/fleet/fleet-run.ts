@@ -34,7 +34,7 @@ const QUICK_MS = 100
 const AHEAD_MS = 200
 const AHEAD_MOST = 400
 /** How long the tenants that are migrated in one transaction may take together, and how many they are at most. */
-const TOGETHER_MS = 60
+const TOGETHER_MS = 200
 const TOGETHER_MOST = 10
 const GATHER_MS = 15
 const BUSY_POLL_MS = 100
@@ -57,6 +57,8 @@ export class FleetRun implements AsyncDisposable {
   #exhausted = false
   /** How many tenants are migrated in one transaction: more while that goes well, half as many when it does not. */
   #together = 2
+  /** Tenants with which that did not go well. */
+  readonly #alone = new Set<string>()
   /** How long a tenant takes, about. */
   #tookMs = Infinity
   #broken: unknown
@@ -82,7 +84,7 @@ export class FleetRun implements AsyncDisposable {
       for (let tenant = await this.#next(wave); tenant !== undefined; tenant = await this.#next(wave)) {
         const group = this.#group(tenant)
         const began = performance.now()
-        await this.#migrate(group, session)
+        if (!(await (group.length > 1 ? this.#migrateTogether(group, session) : this.#migrate(tenant, session)))) continue
         const took = (performance.now() - began) / group.length
         this.#tookMs = this.#tookMs === Infinity ? took : this.#tookMs + (took - this.#tookMs) / 8
       }
@@ -110,22 +112,27 @@ export class FleetRun implements AsyncDisposable {
     const { worker, plan } = this.#options
     const share = Math.ceil(this.#queue.length / plan.concurrency)
     const size = Math.min(this.#together, Math.floor(TOGETHER_MS / this.#tookMs), share, worker.together(first))
-    const differs = this.#queue.findIndex((each, index) => index + 1 >= size || !worker.alike(first, each))
-    return size > 1 ? [first, ...this.#queue.splice(0, differs === -1 ? this.#queue.length : differs)] : [first]
+    const alone = ({ record }: Prepared): boolean => this.#alone.has(record.ref.id)
+    if (size <= 1 || alone(first)) return [first]
+    const differs = this.#queue.findIndex((each, index) => index + 1 >= size || alone(each) || !worker.alike(first, each))
+    return [first, ...this.#queue.splice(0, differs === -1 ? this.#queue.length : differs)]
   }
 
-  async #migrate(group: readonly Prepared[], session: WorkerSession): Promise<void> {
-    const { worker } = this.#options
-    if (group.length > 1) {
-      const done = await worker.migrateTogether(group, session)
-      this.#together = done === undefined ? Math.max(2, this.#together >> 1) : Math.min(TOGETHER_MOST, this.#together + 1)
-      for (const each of done ?? []) this.#end(each)
-      if (done !== undefined) return
+  /** Where it does not go well each of them is up again, by itself: what is in the way of one must not be in the way of the others. */
+  async #migrateTogether(group: readonly Prepared[], session: WorkerSession): Promise<boolean> {
+    const done = await this.#options.worker.migrateTogether(group, session)
+    this.#together = done === undefined ? Math.max(2, this.#together >> 1) : Math.min(TOGETHER_MOST, this.#together + 1)
+    if (done === undefined) {
+      for (const { record } of group) this.#alone.add(record.ref.id)
+      this.#queue.unshift(...group)
     }
-    for (const [index, tenant] of group.entries()) {
-      if (this.stopped !== undefined) return void this.#queue.unshift(...group.slice(index))
-      this.#end((await worker.migrate(tenant, session)) ?? (await this.#readAndMigrate(tenant, session)))
-    }
+    for (const each of done ?? []) this.#end(each)
+    return done !== undefined
+  }
+
+  async #migrate(tenant: Prepared, session: WorkerSession): Promise<boolean> {
+    this.#end((await this.#options.worker.migrate(tenant, session)) ?? (await this.#readAndMigrate(tenant, session)))
+    return true
   }
 
   async #readAndMigrate(tenant: Prepared, session: WorkerSession): Promise<Done> {
