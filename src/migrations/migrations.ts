@@ -6,7 +6,7 @@ import type { Plane } from '../classification/scope.ts'
 import type { Isolation } from '../context/context.ts'
 import { SHARED_SCHEMA, quoteIdentifier, quoteLiteral } from '../naming.ts'
 import type { MigrationRow } from './internals.ts'
-import { SHARED_REFERENCE } from './file-generator.ts'
+import { SHARED_REFERENCE, refuseLoss } from './file-generator.ts'
 import { Lanes } from './lanes.ts'
 import { LOCK_PATIENCE, type LockPatience } from './lock-retries.ts'
 import { MigrationSet, collect, type CollectedMigration } from './migration-set.ts'
@@ -217,15 +217,16 @@ export class Migrations {
 
   /**
    * The statements that {@link createFile} would write, and those that would revert them; none when nothing changed. Writes nothing and
-   * needs no database.
+   * needs no database. With options, it is refused as {@link createFile} would be.
    *
-   * @throws CONFIGURATION_INVALID if there are files and no snapshot.
+   * @throws CONFIGURATION_INVALID if there are files and no snapshot, DESTRUCTIVE_MIGRATION if options do not allow it.
    */
-  async planFile(scope: Plane): Promise<{ readonly up: readonly string[]; readonly down: readonly string[] }> {
+  async planFile(scope: Plane, options?: CreateFileOptions): Promise<{ readonly up: readonly string[]; readonly down: readonly string[] }> {
     const diff = await describe(this.#settings, this.#sets[scope], { url: this.#settings.directUrl }, orm =>
       migratorOf(orm).getSchemaDiff(false, false),
     )
     const bare = (statements: readonly string[]) => statements.map(sql => sql.replace(/;\s*$/, '')).filter(sql => sql !== '')
+    if (options !== undefined && options.allowDestructive !== true) refuseLoss(diff.up)
     return { up: bare(diff.up), down: bare(diff.down) }
   }
 

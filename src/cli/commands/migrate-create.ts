@@ -49,8 +49,11 @@ async function create(session: Session, { scope, name, dryRun, allowDestructive 
   const { output, io } = session
   const tenancy = await session.tenancy()
   const files: Created[] = []
-  for (const plane of scope === 'all' ? (['shared', 'tenant'] as const) : [scope]) {
-    const { up, down } = await tenancy.planMigration(plane)
+  const plans: { readonly plane: Plane; readonly up: readonly string[]; readonly down: readonly string[] }[] = []
+  // All of them before the first is written: what is refused leaves nothing behind.
+  for (const plane of scope === 'all' ? (['shared', 'tenant'] as const) : [scope])
+    plans.push({ plane, ...(await tenancy.planMigration(plane, dryRun ? undefined : { allowDestructive })) })
+  for (const { plane, up, down } of plans) {
     const path = dryRun ? undefined : await tenancy.createMigration(plane, name, { allowDestructive })
     files.push({ scope: plane, created: path !== undefined, path: path ?? null, up, down })
   }
