@@ -153,15 +153,15 @@ export class Migrations {
     const key = JSON.stringify([isolation, place?.major, last, names])
     const cached = this.#references.get(key)
     if (cached !== undefined) return cached
-    const builder = new ReferenceBuilder({
-      set: this.#sets.tenant,
-      format: query => this.#running.format(query),
-      up: (target, selection) => this.up(target, selection),
-    })
-    const built = builder.build({ isolation, head: last, url: place?.url ?? this.#settings.directUrl })
+    const built = this.#builder('tenant').build({ isolation, head: last, url: place?.url ?? this.#settings.directUrl })
     this.#references.set(key, built)
     built.catch(() => this.#references.delete(key))
     return built
+  }
+
+  /** What the shared migrations up to `head` make of an empty schema. @throws CONFIGURATION_INVALID also if one of them is no pure SQL */
+  sharedReference(head: string | null): Promise<Reference> {
+    return this.#builder('shared').build({ isolation: 'schema', head, url: this.#settings.directUrl })
   }
 
   /** The names that the target has not applied. @throws NOT_FOUND if its schema does not exist. */
@@ -250,6 +250,14 @@ export class Migrations {
   /** Closes the connections. Runs under way end first. */
   close(): Promise<void> {
     return this.#lanes.close()
+  }
+
+  #builder(scope: Plane): ReferenceBuilder {
+    return new ReferenceBuilder({
+      set: this.#sets[scope],
+      format: query => this.#running.format(query),
+      up: (target, selection) => this.up(target, selection),
+    })
   }
 
   async #collect(scope: Plane, isolation: Isolation): Promise<readonly CollectedMigration[]> {

@@ -148,7 +148,7 @@ describe('tenantkit over a fleet', function () {
     const [row] = await query(database.url, `select name, created_by from "${prefix}_acme".customer`)
     assert.deepEqual(row, { name: 'acme', created_by: 'system:run' })
     const { stdout } = await ran(['run', 'jobs/count.ts', '--tenant', 'acme'], 0)
-    assert.equal(stdout, 'acme: {"customers":2,"actor":"run"}\n1 tenants, 1 done, 0 failed\n')
+    assert.equal(stdout, 'acme: {"customers":2,"actor":"run"}\n1 tenant, 1 done, 0 failed\n')
   })
 
   it('run goes on after a failure, sums up, and stops where it is told to', async () => {
