@@ -78,7 +78,7 @@ async function migrationFiles({ migrations }: CheckOptions): Promise<Observation
     const { up } = await migrations.planFile(scope)
     if (up.length === 0) continue
     const hint = `Run: npx tenantkit migrate:create --scope ${scope} --name …`
-    observations.push(warning(`the ${scope} entities changed, and no migration has it: ${up.length} statements`, hint))
+    observations.push(warning(`the ${scope} entities changed, and no migration has it: ${counted(up.length, 'statement')}`, hint))
   }
   return observations.length === 0 ? [fine('the entities are as the migrations make them')] : observations
 }

@@ -34,7 +34,7 @@ async function run(session: Session, tenants: readonly string[] | undefined, str
       tenants,
       total: count => void (progress = output.progress('Comparing', 'tenants', count)),
       compared: ({ tenant, status, error, differences }) =>
-        progress?.step(tenant, status === 'same' ? undefined : (error ?? `differs in ${differences.length} objects`)),
+        progress?.step(tenant, status === 'same' ? undefined : (error ?? `differs in ${counted(differences.length, 'object')}`)),
     }),
   )
   progress?.end()
@@ -42,7 +42,7 @@ async function run(session: Session, tenants: readonly string[] | undefined, str
   const failed = report.tenants.length - drifted
   const behind = `${counted(report.behind, 'tenant')} ${report.behind === 1 ? 'is' : 'are'} not at the last migration`
   const { shared } = report
-  const summary = `${counted(report.compared, 'tenant')}, ${report.same} as they should be, ${drifted} drifted, ${failed} not compared, ${report.behind} behind`
+  const summary = `${counted(report.compared, 'tenant')}, ${report.same} as they should be, ${drifted} drifted, ${failed} not compared, ${report.behind} behind${shared === undefined || shared.status !== 'same' ? '' : '; the control plane is as it should be'}`
   const lines = [
     ...(shared === undefined ? [] : sharedLines(output, shared)),
     ...report.tenants.flatMap(found => linesOf(output, found)),

@@ -1,4 +1,5 @@
 /** `tenantkit migrate:create`: writes the migration file of a scope from what changed in its entities. */
+import { counted } from '../../errors.ts'
 import { relative } from 'node:path'
 import type { Session } from '../session.ts'
 import type { Register } from './command.ts'
@@ -63,13 +64,9 @@ async function create(session: Session, { scope, name, dryRun, allowDestructive 
     files.flatMap(file => {
       if (file.up.length === 0) return [`Nothing changed in the ${file.scope} entities.`]
       const title = dryRun
-        ? `${file.scope}: ${count(file.up)} would be written`
-        : `${output.paint('green', 'created')} ${relative(io.cwd, file.path!)} (${count(file.up)})`
+        ? `${file.scope}: ${counted(file.up.length, 'statement')} would be written`
+        : `${output.paint('green', 'created')} ${relative(io.cwd, file.path!)} (${counted(file.up.length, 'statement')})`
       return dryRun ? [title, ...file.up.map(sql => `  ${sql};`)] : [title]
     }),
   )
-}
-
-function count(statements: readonly string[]): string {
-  return statements.length === 1 ? '1 statement' : `${statements.length} statements`
 }
