@@ -1,4 +1,4 @@
-/** What the framework itself records in the control plane's history: operations on tenants, new secrets, and who enters which tenant. */
+/** What the framework itself records in the control plane's history: operations on tenants, migration runs, new secrets, and who enters which tenant. */
 import { currentActor, type Actor, type TenantRef } from './context/context.ts'
 import { TenancyError } from './errors.ts'
 import { reasonOf } from './provisioning/steps.ts'
@@ -18,6 +18,9 @@ export const ENTRY_INTERVAL_MS = 15 * 60_000
 
 /** How many entries are remembered; one more forgets the oldest, who is recorded again. */
 const ENTRIES_MAX = 10_000
+
+/** Who runs migrations where nobody else is named. */
+const MIGRATIONS: Actor = { plane: 'system', id: 'migrations', label: 'migrations' }
 
 export interface ControlEventsOptions {
   readonly record: (event: NewEvent) => Promise<void>
@@ -49,6 +52,21 @@ export class ControlEvents {
     return result
   }
 
+  /** Records that a run of migrations began, or how it ended: its numbers, no tenant by name. */
+  async migrationRun(moment: 'started' | 'finished', run: string, facts: Readonly<Record<string, unknown>>): Promise<void> {
+    try {
+      await this.#options.record({
+        action: `migration_run.${moment}`,
+        entity: 'MigrationRun',
+        entityId: run,
+        details: facts,
+        ...(currentActor() === undefined ? { actor: MIGRATIONS } : {}),
+      })
+    } catch (error) {
+      notRecorded(`A migration run (${moment})`, error)
+    }
+  }
+
   /**
    * Records that a global actor entered a tenant: once for each actor and tenant in {@link ENTRY_INTERVAL_MS}, so that a request costs what
    * it did. Who cannot be recorded does not enter.
@@ -77,9 +95,12 @@ export class ControlEvents {
       const entityId = await this.#options.idOf(slug)
       await this.#options.record({ action: `tenant.${name}`, entity: 'Tenant', entityId, details: { slug, ...details } })
     } catch (error) {
-      process.emitWarning(`The end of ${name} of tenant "${slug}" could not be recorded: ${reasonOf(error)}`, {
-        code: 'TENANTKIT_HISTORY_FAILED',
-      })
+      notRecorded(`The end of ${name} of tenant "${slug}"`, error)
     }
   }
+}
+
+/** What has happened stays so. */
+function notRecorded(what: string, error: unknown): void {
+  process.emitWarning(`${what} could not be recorded: ${reasonOf(error)}`, { code: 'TENANTKIT_HISTORY_FAILED' })
 }

@@ -9,10 +9,10 @@ import type { DownOptions, MigrateOptions, MigrateOutcome, MigrateReport } from 
 import { LISTED, controlState, isBehindSql, type ControlState, type Heads } from './fleet/behind.ts'
 import { execute } from './fleet/execution.ts'
 import { planOf, type MigrationPlan, type PlanOptions } from './fleet/plan.ts'
-import { WAVES, type RunStore, type Done, type RunChoice } from './fleet/run-store.ts'
+import { WAVES, type RunStore, type Done, type RunChoice, type RunSummary } from './fleet/run-store.ts'
 import { runsOf, statusOf, type FleetStatus } from './fleet/status.ts'
 import { newId } from './ids.ts'
-import { DestructiveMigrationError } from './migrations/errors.ts'
+import { DestructiveMigrationError, MigrationInterruptedError } from './migrations/errors.ts'
 import { undeclaredIn } from './migrations/fast-path.ts'
 import type { Migrations } from './migrations/migrations.ts'
 import type { MigrationTarget, Selection } from './migrations/runner.ts'
@@ -39,6 +39,8 @@ export interface FleetOptions {
   readonly changed: (slug: string) => void
   /** Reverts in one tenant, while nothing else works on it. */
   readonly down: (slug: string, selection: Selection) => Promise<readonly string[]>
+  /** Told of a run that began, or ended, with its numbers. */
+  readonly ran: (moment: 'started' | 'finished', run: string, facts: Readonly<Record<string, unknown>>) => Promise<void>
   /** Told of a tenant and of what was applied there. */
   readonly migrated: (tenant: TenantRef, names: readonly string[]) => Promise<unknown>
 }
@@ -206,7 +208,7 @@ export class Fleet {
     begin: (store: RunStore) => Promise<Begun>,
     { onProgress }: Pick<MigrateOptions, 'onProgress'>,
   ): Promise<Omit<MigrateReport, 'shared'>> {
-    const { control, directUrl, migrations, tenantMigration, changed, migrated } = this.#options
+    const { directUrl, migrations, tenantMigration, changed, migrated, ran } = this.#options
     const actor = currentActor()
     const outcomes: MigrateOutcome[] = []
     let total = 0
@@ -222,18 +224,34 @@ export class Fleet {
     const opened = async (store: RunStore): Promise<RunPlan> => {
       const begun = await begin(store)
       total = begun.total
+      await ran('started', id, { tenants: total, version: heads.schema.schemaVersion })
       return begun.plan
     }
-    const running = execute({ id, actor: by, ...shared, begin: opened, done })
+    const running = this.#recorded(id, execute({ id, actor: by, ...shared, begin: opened, done }), () => outcomes.length)
     this.#running.add(running)
     try {
-      await running
+      const run = await running
+      return { tenants: sorted(outcomes), ...(run === undefined ? {} : { run }) }
     } finally {
       this.#running.delete(running)
       await hooks
     }
+  }
+
+  /** Waits for a run and has its end recorded. */
+  async #recorded(id: string, executed: Promise<void>, done: () => number): Promise<RunSummary | undefined> {
+    const { control, ran } = this.#options
+    try {
+      await executed
+    } catch (error) {
+      if (error instanceof MigrationInterruptedError) await ran('finished', id, { status: 'interrupted', done: done() })
+      throw error
+    }
     const [run] = await runsOf(control(), id)
-    return { tenants: sorted(outcomes), ...(run === undefined ? {} : { run }) }
+    if (run === undefined) return undefined
+    const { status, total: tenants, applied, failed, skipped, pending } = run
+    await ran('finished', id, { status, tenants, applied, failed, skipped, pending })
+    return run
   }
 
   /** @throws TENANT_NOT_FOUND for a slug that no serving tenant has. */

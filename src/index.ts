@@ -15,6 +15,7 @@ export {
 export { mikroOrmConfigs, type OrmConfigFactory } from './mikro-orm-configs.ts'
 export type { CheckFinding } from './diagnosis/finding.ts'
 export type { DriftOptions, DriftReport, TenantDrift } from './diagnosis/drift.ts'
+export type { SharedDrift } from './diagnosis/shared-drift.ts'
 export type { ObjectDifference } from './migrations/fingerprint.ts'
 export type { Fleet } from './fleet.ts'
 export type { DownOptions, MigrateOptions, MigrateOutcome, MigrateProgress, MigrateReport } from './fleet/migrate-options.ts'

@@ -103,6 +103,7 @@ export function composeParts(options: ResolvedOptions, orm: RuntimeOrm) {
     roles,
     mostAtOnce: mostMigrationsAtOnce(options),
     down: async (slug, selection) => (await registry.migrate(parseSlug(slug), 'down', selection)).names,
+    ran: (moment, run, facts) => events.migrationRun(moment, run, facts),
     migrated: (tenant, migrations) => operations.call(hook => hook.migrated?.({ tenant, migrations })),
   })
   const diagnosis = new Diagnosis({

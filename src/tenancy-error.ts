@@ -51,6 +51,11 @@ export abstract class TenancyError extends Error {
   }
 }
 
+/** A number with what it counts: `1 tenant`, `2 tenants`. */
+export function counted(count: number, one: string): string {
+  return `${count} ${one}${count === 1 ? '' : 's'}`
+}
+
 /** A value in an error message, cut so that a hostile input cannot fill a log. */
 export function shown(value: unknown): string {
   const isObject = typeof value === 'object' || typeof value === 'function'

@@ -252,9 +252,17 @@ export class Tenancy {
     return this.#parts.migrations.createFile(scope, name, options)
   }
 
-  /** The statements that {@link createMigration} would write, and those that would revert them. Writes nothing, needs no database. */
-  planMigration(scope: 'shared' | 'tenant'): Promise<{ readonly up: readonly string[]; readonly down: readonly string[] }> {
-    return this.#parts.migrations.planFile(scope)
+  /**
+   * The statements that {@link createMigration} would write, and those that would revert them. Writes nothing, needs no database. With options,
+   * it is refused as that would be.
+   *
+   * @throws CONFIGURATION_INVALID, DESTRUCTIVE_MIGRATION
+   */
+  planMigration(
+    scope: 'shared' | 'tenant',
+    options?: CreateFileOptions,
+  ): Promise<{ readonly up: readonly string[]; readonly down: readonly string[] }> {
+    return this.#parts.migrations.planFile(scope, options)
   }
 
   /** What is wrong or doubtful about this installation; an empty control plane is a warning, not an error. */

@@ -3,13 +3,11 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Migration, Migrator } from '@mikro-orm/migrations'
-import { MikroORM } from '@mikro-orm/postgresql'
-import { escapeIdentifier } from 'pg'
 import type { TenantRecord } from 'mikro-tenantkit'
+import { changeSql, HandLoop, StockMigrator } from '../fleet-rivals.ts'
 import { Fleet } from '../fleet.ts'
 import type { Bench, Group, Prepared } from '../harness/group.ts'
-import { query, withClient } from '../harness/place.ts'
+import { query } from '../harness/place.ts'
 import { rowOf, type Row } from '../harness/report.ts'
 import { alternate, timed } from '../harness/rounds.ts'
 import type { Pair } from '../harness/statistics.ts'
@@ -32,30 +30,41 @@ export const fleet: Group = {
     const stack = new AsyncDisposableStack()
     const many = bench.sizes.quick ? 1_000 : 10_000
     const [large, small] = [stack.use(await registered(bench, 'large', many)), stack.use(await registered(bench, 'small', many / 10))]
-    const stock = await StockMigrator.make(bench.fleet.plan.url)
+    const { url } = bench.fleet.plan
+    const tenants = bench.schemas.slice(0, Math.max(1, Math.round(bench.schemas.length * MIGRATED)))
+    const some = tenants.slice(0, Math.max(1, Math.round(tenants.length * SEQUENTIAL_SHARE)))
+    const hand = await HandLoop.make(url, CONCURRENCY, tenants)
+    const stock = await StockMigrator.make(url, some)
     stack.defer(() => stock.close())
     // What writes a file first creates its folder.
     await mkdir(join(bench.fleet.plan.migrations, 'tenant'), { recursive: true })
-    return { measure: () => measure(bench, { large, small, stock }), [Symbol.asyncDispose]: () => stack.disposeAsync() }
+    return {
+      measure: () => measure(bench, { large, small, tenants, some, hand, stock }),
+      [Symbol.asyncDispose]: () => stack.disposeAsync(),
+    }
   },
 }
 
 interface Sides {
   readonly large: Fleet
   readonly small: Fleet
+  readonly tenants: readonly TenantRecord[]
+  readonly hand: HandLoop
+  /** Those that are migrated one after the other. */
+  readonly some: readonly TenantRecord[]
   readonly stock: StockMigrator
 }
 
-async function measure(bench: Bench, { large, small, stock }: Sides): Promise<readonly Row[]> {
-  const tenants = bench.schemas.slice(0, Math.max(1, Math.round(bench.schemas.length * MIGRATED)))
+async function measure(bench: Bench, { large, small, tenants, some, hand, stock }: Sides): Promise<readonly Row[]> {
   bench.say(`migrating ${tenants.length} schema tenants: a column and an index`)
   const perSecond = (ms: number, count: number): number => (count * 1000) / ms
-  const hand = new HandLoop(bench.fleet.plan.url)
-  const some = tenants.slice(0, Math.max(1, Math.round(tenants.length * SEQUENTIAL_SHARE)))
   const rounds = await alternate(MIGRATION_ROUNDS, [
     () => ours(bench.fleet, tenants),
     () => timed(() => hand.migrate(tenants)),
-    () => timed(() => stock.migrate(some)),
+    async () => {
+      const migrate = await stock.prepare()
+      return timed(() => migrate(some))
+    },
   ])
   const details = { tenants: tenants.length, concurrency: CONCURRENCY }
   return [
@@ -95,82 +104,6 @@ async function writeMigration(folder: string): Promise<void> {
     .join('\n')
   const text = `import { TenantMigration } from 'mikro-tenantkit'\n\nexport class Written extends TenantMigration {\n  override up(): void {\n${sql}\n  }\n}\n`
   await writeFile(join(folder, 'tenant', `Migration9${String(number).padStart(13, '0')}.ts`), text)
-}
-
-function changeSql(column: string): readonly string[] {
-  return [`alter table "item" add column "${column}" int null`, `create index "item_${column}" on "item" ("${column}")`]
-}
-
-/** What one would write by hand: as many connections, one message for each tenant, with the same bookkeeping. */
-class HandLoop {
-  readonly #url: string
-  #round = 0
-
-  constructor(url: string) {
-    this.#url = url
-  }
-
-  async migrate(tenants: readonly TenantRecord[]): Promise<void> {
-    const name = `by_hand_${this.#round++}`
-    const body = [`insert into tenantkit_migration ("name") values ('${name}')`, ...changeSql(name)].join(';\n')
-    const queue = tenants.values()
-    const lane = (): Promise<void> =>
-      withClient(this.#url, async client => {
-        for (const { ref } of queue) {
-          const update = `update public.tenantkit_tenant set metadata = '{"at": "${name}"}' where id = '${ref.id}'`
-          await client.query(`set local search_path to ${escapeIdentifier(ref.schema)};\n${body};\n${update}`)
-        }
-      })
-    await Promise.all(Array.from({ length: CONCURRENCY }, lane))
-  }
-}
-
-/** MikroORM's own migrator, one schema after the other, as its documentation shows it. */
-class StockMigrator {
-  readonly #orm: MikroORM
-  #round = 0
-
-  private constructor(orm: MikroORM) {
-    this.#orm = orm
-  }
-
-  static async make(url: string): Promise<StockMigrator> {
-    const orm = await MikroORM.init({
-      clientUrl: url,
-      entities: [],
-      contextName: 'stock',
-      discovery: { warnWhenNoEntities: false },
-      extensions: [Migrator],
-      migrations: {
-        migrationsList: Array.from({ length: MIGRATION_ROUNDS }, (_, round) => ({ name: `stock_${round}`, class: stockMigration(round) })),
-        tableName: 'stock_migration',
-        snapshot: false,
-        silent: true,
-      },
-    })
-    return new StockMigrator(orm)
-  }
-
-  async migrate(tenants: readonly TenantRecord[]): Promise<void> {
-    const to = `stock_${this.#round++}`
-    const migrator = new Migrator(this.#orm.em)
-    for (const { ref } of tenants) {
-      const applied = await migrator.up({ schema: ref.schema, to })
-      if (applied.length !== 1) throw new Error(`${applied.length} migrations were applied by the stock migrator`)
-    }
-  }
-
-  close(): Promise<void> {
-    return this.#orm.close(true)
-  }
-}
-
-function stockMigration(round: number) {
-  return class extends Migration {
-    override up(): void {
-      for (const sql of changeSql(`stock_${round}`)) this.addSql(sql)
-    }
-  }
 }
 
 /** A control plane that has so many tenants registered, one of which there is. */

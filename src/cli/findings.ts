@@ -1,4 +1,5 @@
 /** How the findings of `check` and `doctor` are said, and when they fail a command. */
+import { counted } from '../errors.ts'
 import type { Tenancy } from '../tenancy.ts'
 import type { Output } from './output.ts'
 import type { CommandFailedError } from './problem.ts'
@@ -12,7 +13,7 @@ type Failed = (message: string, details: { readonly checks: readonly Finding[] }
 export function printFindings(output: Output, checks: readonly Finding[], strict: boolean, failed: Failed): void {
   const count = (level: Finding['level']): number => checks.filter(each => each.level === level).length
   const [errors, warnings] = [count('error'), count('warning')]
-  const summary = `${checks.length} checks, ${errors} errors, ${warnings} warnings`
+  const summary = `${counted(checks.length, 'check')}, ${counted(errors, 'error')}, ${counted(warnings, 'warning')}`
   const lines = (): string[] => [...checks.flatMap(each => linesOf(output, each)), summary]
   if (errors > 0 || (strict && warnings > 0)) throw failed(`${summary}${strict ? ' (--strict)' : ''}.`, { checks }, lines())
   output.result({ ok: true, errors, warnings, checks }, lines)

@@ -73,15 +73,20 @@ abstract class Counted implements Progress {
 
   end(): void {
     if (this.total === 0) return
-    const { title, unit, say, paint } = this.options
+    const { title, say, paint } = this.options
     const failed = this.failed === 0 ? '' : `, ${paint('red', `${this.failed} failed`)}`
-    say(`${title}: ${this.done} of ${this.total} ${unit}${failed}, ${seconds(this.elapsedMs)}`)
+    say(`${title}: ${this.done} of ${this.total} ${this.unit}${failed}, ${seconds(this.elapsedMs)}`)
   }
 
   protected abstract show(name: string): void
 
   protected get elapsedMs(): number {
     return this.now() - this.#began
+  }
+
+  protected get unit(): string {
+    const { unit } = this.options
+    return this.total === 1 ? unit.replace(/s$/, '') : unit
   }
 
   protected get percent(): number {
@@ -104,7 +109,7 @@ class Lines extends Counted {
     if (isLast || !due || (this.total < 10 && this.now() - this.#saidAt < LINE_MS)) return
     this.#saidAt = this.now()
     this.#saidPercent = this.percent - (this.percent % 10)
-    this.options.say(`${this.options.title}: ${this.done} of ${this.total} ${this.options.unit} (${this.percent} %)`)
+    this.options.say(`${this.options.title}: ${this.done} of ${this.total} ${this.unit} (${this.percent} %)`)
   }
 }
 
@@ -128,12 +133,12 @@ class Bar extends Counted {
     const now = this.now()
     if (now - this.#drawnAt < DRAW_MS && this.done < this.total) return
     this.#drawnAt = now
-    const { title, unit, paint, columns } = this.options
+    const { title, paint, columns } = this.options
     const filled = Math.round((BAR_WIDTH * this.percent) / 100)
     const left =
       this.done === 0 || this.done >= this.total ? '' : `, ${seconds((this.elapsedMs / this.done) * (this.total - this.done))} left`
     const failed = this.failed === 0 ? '' : `, ${this.failed} failed`
-    const counts = `${this.done}/${this.total} ${unit} ${this.percent} %${failed}${left}`
+    const counts = `${this.done}/${this.total} ${this.unit} ${this.percent} %${failed}${left}`
     const plain = title.length + BAR_WIDTH + counts.length + NAME_WIDTH + 4
     // A line that is broken by the terminal could not be drawn over.
     if (plain >= columns) return this.#draw(`${title} ${counts}`.slice(0, columns - 1))

@@ -1,4 +1,5 @@
 /** The check of an installation, for start-up, CI and the command line: entities, secrets, migrations. `doctor` looks at the server. */
+import { counted } from '../errors.ts'
 import type { EntityManager, EntityMetadata } from '@mikro-orm/postgresql'
 import { settingsOf } from '../connections/settings.ts'
 import { weakKeyIds } from '../crypto/key-ring.ts'
@@ -77,7 +78,7 @@ async function migrationFiles({ migrations }: CheckOptions): Promise<Observation
     const { up } = await migrations.planFile(scope)
     if (up.length === 0) continue
     const hint = `Run: npx tenantkit migrate:create --scope ${scope} --name …`
-    observations.push(warning(`the ${scope} entities changed, and no migration has it: ${up.length} statements`, hint))
+    observations.push(warning(`the ${scope} entities changed, and no migration has it: ${counted(up.length, 'statement')}`, hint))
   }
   return observations.length === 0 ? [fine('the entities are as the migrations make them')] : observations
 }
@@ -99,16 +100,16 @@ async function tenantMigrations(context: CheckOptions): Promise<Observation[]> {
     control().count(Tenant, serving),
     control().findAndCount(Tenant, { ...serving, ...behind } as never, { fields: ['slug'], orderBy: { slug: 'asc' }, limit: SHOWN }),
   ])
-  if (count === 0) return [fine(`${total} tenants up to date`)]
+  if (count === 0) return [fine(`${counted(total, 'tenant')} up to date`)]
   const names = (rows as readonly { readonly slug: string }[]).map(({ slug }) => slug)
-  return [warning(`${count} of ${total} tenants are behind: ${some(names, count)}`, MIGRATE)]
+  return [warning(`${count} of ${counted(total, 'tenant')} ${count === 1 ? 'is' : 'are'} behind: ${some(names, count)}`, MIGRATE)]
 }
 
 async function strictMode(context: CheckOptions): Promise<Observation[]> {
   if (await lacksRegistry(context)) return [warning('there is no registry yet', MIGRATE)]
   const missing = (await context.roles?.missing()) ?? []
   if (missing.length === 0) return [fine('every schema tenant has its role')]
-  return [wrong(`${missing.length} tenants have no role and cannot be entered: ${some(missing)}`, MIGRATE)]
+  return [wrong(`${counted(missing.length, 'tenant')} without a role, so that nobody enters: ${some(missing)}`, MIGRATE)]
 }
 
 async function lacksRegistry({ migrations }: CheckOptions): Promise<boolean> {

@@ -1,5 +1,5 @@
 /**
- * Whether the tenants' tables are still what the migrations made: the catalog of each is compared with a freshly migrated reference at the
+ * Whether the tenants' tables, and the control plane's, are still what the migrations made: the catalog of each is compared with a freshly migrated reference at the
  * version that the tenant itself has recorded. Nothing is changed.
  *
  * Schema tenants are read in batches, each in a session of its own: a session keeps what it has read of the catalog, and would grow with
@@ -18,6 +18,7 @@ import type { TenantMigration } from '../provisioning/tenant-migration.ts'
 import { reasonOf } from '../provisioning/steps.ts'
 import { recordOf, type TenantRow } from '../tenants/directory.ts'
 import { Tenant } from '../tenants/entities.ts'
+import { sharedDrift, standOf, type SharedDrift } from './shared-drift.ts'
 
 /** What became of the comparison of one tenant. */
 export interface TenantDrift {
@@ -49,6 +50,8 @@ export interface DriftReport {
   readonly tenants: readonly TenantDrift[]
   /** Tenants that are not at the last migration; they were compared at theirs. */
   readonly behind: number
+  /** The control plane; absent where tenants were named. */
+  readonly shared?: SharedDrift
 }
 
 export interface DriftContext {
@@ -88,6 +91,7 @@ export class DriftSearch {
     if (tenants !== undefined && count < new Set(tenants).size) await this.#refuseUnknown(tenants)
     total?.(count)
     const head = (await this.#context.migrations.head('tenant')) ?? null
+    const shared = tenants === undefined ? { shared: await sharedDrift(this.#context) } : {}
     const odd: TenantDrift[] = []
     let [seen, behind] = [0, 0]
     for await (const page of this.#pages(where)) {
@@ -98,7 +102,7 @@ export class DriftSearch {
         compared?.(found)
       })
     }
-    return { compared: seen, same: seen - odd.length, behind, tenants: odd.toSorted((a, b) => (a.tenant < b.tenant ? -1 : 1)) }
+    return { compared: seen, same: seen - odd.length, behind, ...shared, tenants: odd.toSorted((a, b) => (a.tenant < b.tenant ? -1 : 1)) }
   }
 
   /** By slug, a batch at a time, so that memory does not grow with the number of tenants. */
@@ -168,7 +172,7 @@ export class DriftSearch {
         const { schema } = registered.target
         const actual = fingerprints.get(schema)
         if (actual === undefined) throw new Error(`the schema "${schema}" does not exist`)
-        const { version, skipped } = standOf(names, applied.get(schema) ?? [])
+        const { version, skipped } = standOf('tenant', names, applied.get(schema) ?? [])
         candidate = { ...registered, version }
         const reference = await this.#reference(client, url, candidate)
         const differences = actual === reference.fingerprint ? [] : await differencesIn(client, candidate, reference)
@@ -214,19 +218,6 @@ async function appliedIn(client: DirectClient, schemas: readonly string[]): Prom
   if (selects.length === 0) return new Map()
   const { rows } = await client.query<{ schema: string; names: readonly string[] | null }>(selects.join(' union all '))
   return new Map(rows.map(({ schema, names }) => [schema, names ?? []]))
-}
-
-/** How far a tenant has come, and what it has left out on the way. */
-function standOf(names: readonly string[], applied: readonly string[]): { version: string | null; skipped: readonly ObjectDifference[] } {
-  const unknown = applied.find(name => !names.includes(name))
-  if (unknown !== undefined) throw new Error(`there is no tenant migration ${JSON.stringify(unknown)}, and it is recorded as applied`)
-  const done = new Set(applied)
-  const last = names.findLastIndex(name => done.has(name))
-  const skipped = names.slice(0, last + 1).filter(name => !done.has(name))
-  return {
-    version: names[last] ?? null,
-    skipped: skipped.map(name => ({ kind: 'missing', object: `migration ${name}`, expected: 'applied before the later ones' })),
-  }
 }
 
 async function differencesIn(client: DirectClient, { target }: Candidate, reference: Reference): Promise<readonly ObjectDifference[]> {

@@ -1,4 +1,5 @@
 /** Checks of the entities and their classification: what may stay as it is, and is more likely a mistake. */
+import { counted } from '../errors.ts'
 import type { EntityMetadata } from '@mikro-orm/postgresql'
 import { isBothEntity, nameOf, scopeOf, type AnyEntity, type ClassificationOptions } from '../classification/classify.ts'
 import { hasTable, planeOf } from '../classification/scope.ts'
@@ -108,7 +109,7 @@ function tables(metas: readonly EntityMetadata[]): Observation[] {
   }
   const twice = [...byTable].filter(([, names]) => names.size > 1).map(([table, names]) => `${table}: ${[...names].join(', ')}`)
   if (twice.length > 0) return [wrong(some(twice), 'Give each entity a table of its own: tableName.')]
-  return [fine(`${byTable.size} tables, each of one entity`)]
+  return [fine(`${counted(byTable.size, 'table')}, each of one entity`)]
 }
 
 /** A key that the database counts up is unique in one tenant only, and meets another's when tenants are moved or merged. */

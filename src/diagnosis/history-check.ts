@@ -1,4 +1,5 @@
 /** Whether the sealed history of the control plane and of each tenant still says what it said when it was sealed. */
+import { counted } from '../errors.ts'
 import type { TenancyHistory } from '../tenancy-history.ts'
 import { fine, some, warning, wrong, type Observation } from './finding.ts'
 
@@ -26,5 +27,5 @@ export async function sealedHistory({ history }: HistoryCheckOptions): Promise<O
     observations.push(warning(`${UNSEALED} events or more are not sealed: ${some(late)}`, 'Call tenancy.history.seal() by a timer.'))
   if (observations.length > 0) return observations
   const checked = verified.reduce((total, plane) => total + plane.checked, 0)
-  return [fine(`${checked} sealed events in ${verified.length} planes are as they were sealed`)]
+  return [fine(`as they were sealed: ${counted(checked, 'event')} in ${counted(verified.length, 'plane')}`)]
 }

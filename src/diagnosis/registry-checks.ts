@@ -1,4 +1,5 @@
 /** Checks of the rows of the registry. */
+import { counted } from '../errors.ts'
 import { REGISTRY, rowsOf, type DoctorContext } from './doctor-context.ts'
 import { SHOWN, fine, some, warning, wrong, type Observation } from './finding.ts'
 
@@ -35,15 +36,25 @@ export async function sealedWith(context: DoctorContext): Promise<Observation[]>
   const observations = [
     ...unknown.map(({ id, count, slugs }) =>
       wrong(
-        `${count} secrets are sealed with the key ${JSON.stringify(id)}, which is not in the ring: ${some(slugs)}`,
+        `${counted(count, 'secret')} sealed with the key ${JSON.stringify(id)}, which is not in the ring: ${some(slugs)}`,
         'Add the key to TENANTKIT_ENCRYPTION_KEYS.',
       ),
     ),
     ...old.map(({ id, count }) =>
-      warning(`${count} secrets are sealed with the old key ${JSON.stringify(id)}`, 'Keep it in the ring until they are sealed anew.'),
+      warning(
+        `${counted(count, 'secret')} sealed with the old key ${JSON.stringify(id)}`,
+        'Keep it in the ring until they are sealed anew.',
+      ),
     ),
   ]
   return observations.length > 0
     ? observations
-    : [fine(`${rows.reduce((sum, { count }) => sum + count, 0)} secrets, sealed with the first key`)]
+    : [
+        fine(
+          `${counted(
+            rows.reduce((sum, { count }) => sum + count, 0),
+            'secret',
+          )}, sealed with the first key`,
+        ),
+      ]
 }

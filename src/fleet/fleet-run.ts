@@ -32,7 +32,10 @@ export interface FleetRunOptions {
 const QUICK_MS = 100
 /** How much work is claimed ahead, in milliseconds, and how many tenants at most. */
 const AHEAD_MS = 200
-const AHEAD_MOST = 100
+const AHEAD_MOST = 400
+/** How long the tenants that are migrated in one transaction may take together, and how many they are at most. */
+const TOGETHER_MS = 200
+const TOGETHER_MOST = 10
 const GATHER_MS = 15
 const BUSY_POLL_MS = 100
 /** How long somebody else may work on the last tenants before they count as failed. */
@@ -50,6 +53,12 @@ export class FleetRun implements AsyncDisposable {
   #claiming: Promise<boolean> | undefined
   #storing: Promise<void> | undefined
   #failures = 0
+  /** Whether the wave has no more tenants than those that are held. */
+  #exhausted = false
+  /** How many tenants are migrated in one transaction: more while that goes well, half as many when it does not. */
+  #together = 2
+  /** Tenants with which that did not go well. */
+  readonly #alone = new Set<string>()
   /** How long a tenant takes, about. */
   #tookMs = Infinity
   #broken: unknown
@@ -70,13 +79,14 @@ export class FleetRun implements AsyncDisposable {
   /** Works on a wave until none of its tenants is left, or it is stopped. @throws when the run's session breaks */
   async work(wave: number): Promise<void> {
     const { store } = this.#options
+    this.#exhausted = false
     const lane = async (session: WorkerSession): Promise<void> => {
       for (let tenant = await this.#next(wave); tenant !== undefined; tenant = await this.#next(wave)) {
+        const group = this.#group(tenant)
         const began = performance.now()
-        const done = await this.#options.worker.migrate(tenant, session)
-        const took = performance.now() - began
+        if (!(await (group.length > 1 ? this.#migrateTogether(group, session) : this.#migrate(tenant, session)))) continue
+        const took = (performance.now() - began) / group.length
         this.#tookMs = this.#tookMs === Infinity ? took : this.#tookMs + (took - this.#tookMs) / 8
-        this.#end(done)
       }
     }
     try {
@@ -95,6 +105,41 @@ export class FleetRun implements AsyncDisposable {
   /** Ends the connections of its workers. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#sessions.map(session => session[Symbol.asyncDispose]()))
+  }
+
+  /** A tenant, and those after it that may go with it in one transaction. */
+  #group(first: Prepared): readonly Prepared[] {
+    const { worker, plan } = this.#options
+    const share = Math.ceil(this.#queue.length / plan.concurrency)
+    const size = Math.min(this.#together, Math.floor(TOGETHER_MS / this.#tookMs), share, worker.together(first))
+    const alone = ({ record }: Prepared): boolean => this.#alone.has(record.ref.id)
+    if (size <= 1 || alone(first)) return [first]
+    const differs = this.#queue.findIndex((each, index) => index + 1 >= size || alone(each) || !worker.alike(first, each))
+    return [first, ...this.#queue.splice(0, differs === -1 ? this.#queue.length : differs)]
+  }
+
+  /** Where it does not go well each of them is up again, by itself: what is in the way of one must not be in the way of the others. */
+  async #migrateTogether(group: readonly Prepared[], session: WorkerSession): Promise<boolean> {
+    const done = await this.#options.worker.migrateTogether(group, session)
+    this.#together = done === undefined ? Math.max(2, this.#together >> 1) : Math.min(TOGETHER_MOST, this.#together + 1)
+    if (done === undefined) {
+      for (const { record } of group) this.#alone.add(record.ref.id)
+      this.#queue.unshift(...group)
+    }
+    for (const each of done ?? []) this.#end(each)
+    return done !== undefined
+  }
+
+  async #migrate(tenant: Prepared, session: WorkerSession): Promise<boolean> {
+    this.#end((await this.#options.worker.migrate(tenant, session)) ?? (await this.#readAndMigrate(tenant, session)))
+    return true
+  }
+
+  async #readAndMigrate(tenant: Prepared, session: WorkerSession): Promise<Done> {
+    const { worker, client } = this.#options
+    const [read] = await worker.read(client, [tenant])
+    if (!worker.staysOnline(read!)) await this.#marks.put([tenant.record.ref])
+    return (await worker.migrate(read!, session))!
   }
 
   async #next(wave: number): Promise<Prepared | undefined> {
@@ -134,12 +179,14 @@ export class FleetRun implements AsyncDisposable {
 
   async #claimNow(wave: number): Promise<boolean> {
     const { store, worker, client } = this.#options
-    if (this.stopped !== undefined) return false
+    if (this.stopped !== undefined || this.#exhausted) return false
     const { claimed, busy, seen } = await store.claim(wave, this.#ahead(), [...this.#held.keys(), ...this.#busy])
     for (const id of busy) this.#busy.add(id)
     for (const each of claimed) this.#held.set(each.record.ref.id, each)
     // Others have, or ended with, all that were seen: there may be more behind them.
-    if (claimed.length === 0) return seen > 0 ? this.#claimNow(wave) : false
+    if (claimed.length === 0 && seen > 0) return this.#claimNow(wave)
+    this.#exhausted = seen === 0 && this.#busy.size === 0
+    if (seen === 0) return false
     const prepared = await worker.prepare(client, claimed)
     await this.#marks.put(prepared.filter(each => !worker.staysOnline(each)).map(({ record }) => record.ref))
     this.#queue.push(...prepared)

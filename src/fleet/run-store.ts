@@ -28,6 +28,8 @@ export interface RunSummary {
 /** A tenant whose lock this run holds. */
 export interface Claimed {
   readonly record: TenantRecord
+  /** Of its tables, by the registry. */
+  readonly fingerprint: string | null
   readonly key: string
 }
 
@@ -148,7 +150,7 @@ export class RunStore {
     const claimed = begun
       .filter(({ now }) => now === 'running')
       .toSorted((a, b) => (a.slug < b.slug ? -1 : 1))
-      .map(row => ({ record: recordOf(recordedRow(row)), key: keys.get(row.id)! }))
+      .map(row => ({ record: recordOf(recordedRow(row)), fingerprint: row.schema_fingerprint, key: keys.get(row.id)! }))
     const ours = new Set(claimed.map(({ record }) => record.ref.id))
     await this.#unlock(held.filter(id => !ours.has(id)).map(id => keys.get(id)!))
     return { claimed, busy: locks.filter(lock => !lock.held).map(({ id }) => id), seen: rows.length }
@@ -169,7 +171,7 @@ export class RunStore {
    * the session is used for nothing else, and when this fails the run ends with it.
    */
   async finish(done: readonly Done[], keys: readonly string[]): Promise<void> {
-    const finish = finishSql(this.#id, JSON.stringify(done), this.#actor)
+    const finish = finishSql(this.#id, done, this.#actor)
     const free = `select pg_advisory_unlock(key) from unnest(array[${keys.join(', ')}]::bigint[]) as k (key)`
     await this.#client.query(['begin', finish, 'commit', free].join(';\n'))
   }
@@ -240,7 +242,7 @@ function waveSql(sizes: readonly number[]): string {
 }
 
 const COLUMNS = `t.id, t.slug, t.name, t.isolation_mode, t.schema_name, t.status, t.provisioning_mode, t.connection_alias, t.connection_string,
-  t.provisioning_connection_string, t.schema_version, t.migrating_until`
+  t.provisioning_connection_string, t.schema_version, t.schema_fingerprint, t.migrating_until`
 
 interface ClaimedRow {
   readonly now: string
@@ -255,6 +257,7 @@ interface ClaimedRow {
   readonly connection_string: string | null
   readonly provisioning_connection_string: string | null
   readonly schema_version: string | null
+  readonly schema_fingerprint: string | null
   readonly migrating_until: Date | null
 }
 
@@ -281,13 +284,19 @@ const BEGIN = `update ${ROW_TABLE} r set status = case when t.${SERVING} then 'r
   from ${TENANT_TABLE} t where r.run_id = $1 and r.tenant_id = any($2::uuid[]) and r.status in ('pending', 'running') and t.id = r.tenant_id
   returning r.status as now, ${COLUMNS}`
 
-const finishSql = (run: string, done: string, actor: string): string => `with done as (
-    select * from jsonb_to_recordset(${quoteLiteral(done)}::jsonb) as d (id uuid, status text, error text, names jsonb, version text, fingerprint text)),
+/** The ids are named once more as a list: by a join alone PostgreSQL would read the whole registry, for a handful of rows. */
+const finishSql = (
+  run: string,
+  done: readonly Done[],
+  actor: string,
+  ids = done.map(({ id }) => quoteLiteral(id)).join(', '),
+): string => `with done as (
+    select * from jsonb_to_recordset(${quoteLiteral(JSON.stringify(done))}::jsonb) as d (id uuid, status text, error text, names jsonb, version text, fingerprint text)),
   rows as (update ${ROW_TABLE} r set status = d.status, error = d.error, names = d.names, to_version = d.version, finished_at = clock_timestamp()
-    from done d where r.run_id = ${quoteLiteral(run)} and r.tenant_id = d.id),
+    from done d where r.run_id = ${quoteLiteral(run)} and r.tenant_id in (${ids}) and r.tenant_id = d.id),
   changed as (update ${TENANT_TABLE} t set migrating_until = null, schema_version = coalesce(d.version, t.schema_version),
       schema_fingerprint = coalesce(d.fingerprint, t.schema_fingerprint), version = t.version + 1, updated_at = clock_timestamp(), updated_by = ${quoteLiteral(actor)}
-    from done d where t.id = d.id and (t.migrating_until is not null
+    from done d where t.id in (${ids}) and t.id = d.id and (t.migrating_until is not null
       or (coalesce(d.version, t.schema_version), coalesce(d.fingerprint, t.schema_fingerprint)) is distinct from (t.schema_version, t.schema_fingerprint))
     returning t.id, t.slug)
   ${notifying('changed')}`

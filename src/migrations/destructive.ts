@@ -15,6 +15,11 @@ const CASTS = /\balter\s+(?:column\s+)?\w+\s+(?:set\s+data\s+)?type\s+(?!text\b|
  * @example isDestructive('alter table "invoice" drop column "note"') // true
  */
 export function isDestructive(sql: string): boolean {
-  const text = sql.replace(QUOTED, quoted => (quoted.startsWith('"') ? 'quoted' : ' '))
+  const text = wordsOf(sql)
   return DROPS.test(text) || DROPS_COLUMN.test(text) || EMPTIES.test(text) || CASTS.test(text)
+}
+
+/** A statement without its literals and comments, and with a bare word for each quoted name. */
+export function wordsOf(sql: string): string {
+  return sql.replace(QUOTED, quoted => (quoted.startsWith('"') ? 'quoted' : ' '))
 }

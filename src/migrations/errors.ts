@@ -1,5 +1,5 @@
 /** The errors of migrations. None of their messages holds a URL or the text of a statement. */
-import { TenancyError, shown } from '../errors.ts'
+import { TenancyError, counted, shown } from '../errors.ts'
 
 /** The schema that was to be migrated does not exist. Migrating creates none: a misspelt name must not become a schema. */
 export class SchemaNotFoundError extends TenancyError {
@@ -68,7 +68,7 @@ export class MigrationRunFailedError extends TenancyError {
   readonly code = 'MIGRATION_FAILED'
   readonly status = 500
   constructor(failed: readonly { readonly target: string; readonly reason: string }[], total: number) {
-    super(`${failed.length} of ${total} tenants failed: ${failed.map(({ target }) => target).join(', ')}.`, {
+    super(`${failed.length} of ${counted(total, 'tenant')} failed: ${failed.map(({ target }) => target).join(', ')}.`, {
       hint: 'The others were migrated. Correct the reason and migrate again: what was applied is not applied twice.',
       details: { failed },
     })

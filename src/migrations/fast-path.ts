@@ -4,12 +4,27 @@
  *
  * Source: https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT
  */
+import { createHash } from 'node:crypto'
 import type { DirectClient } from '../connections/direct.ts'
 import { quoteIdentifier, quoteLiteral, type Identifier } from '../naming.ts'
+import { isCatalogChange } from './catalog-change.ts'
 import { isDestructive } from './destructive.ts'
 import { lockTimeoutSql, withLockRetries, type LockPatience } from './lock-retries.ts'
 import type { CollectedMigration } from './migration-set.ts'
 import { TRACKING_TABLE, lockKeySql } from './runner.ts'
+
+/** A target with what it is known to have, and what it lacks. */
+export interface FastTarget {
+  readonly schema: Identifier
+  readonly recorded: readonly string[]
+  readonly names: readonly string[]
+}
+
+/** How long a group waits for a lock, and how long one of its statements may take, in milliseconds: who is in the way of the others goes alone. */
+const GROUP_LOCK_MS = 100
+const GROUP_STATEMENT_MS = 500
+/** Of all targets of a group together: what they lock counts against `max_locks_per_transaction`. */
+const GROUP_STATEMENTS = 60
 
 export class FastPath {
   readonly #patience: LockPatience
@@ -37,23 +52,45 @@ export class FastPath {
     return undeclaredIn([...this.#migrations.values()], names)
   }
 
-  /** The statements of a target, each apart, or `undefined` if one of the migrations must be run as code. */
-  statements(schema: Identifier, names: readonly string[]): readonly string[] | undefined {
+  /** How many targets that lack these may be changed in one transaction. */
+  together(names: readonly string[]): number {
     const body = this.#body(names)
-    if (body === undefined) return undefined
-    return [
-      lockTimeoutSql(this.#patience),
-      // It waits at most that long too: a waiting statement holds a snapshot, which an index that is built concurrently waits for.
-      `select pg_advisory_xact_lock(${lockKeySql(schema)})`,
-      `set local search_path to ${quoteIdentifier(schema)}`,
-      ...body,
-    ]
+    // Who is used meanwhile must not wait for others, and what works on rows takes as long as there are rows.
+    if (body === undefined || this.online(names) || !body.slice(1).every(isCatalogChange)) return 1
+    return Math.max(1, Math.floor(GROUP_STATEMENTS / body.length))
+  }
+
+  /** The statements of a target, each apart, or `undefined` if one of the migrations must be run as code. */
+  statements(target: FastTarget): readonly string[] | undefined {
+    const own = this.#own(target)
+    return own === undefined ? undefined : [lockTimeoutSql(this.#patience), ...own]
   }
 
   /** Sends the statements as one message. */
   async send(client: DirectClient, statements: readonly string[]): Promise<void> {
     const message = statements.join(';\n')
     await withLockRetries(this.#patience, () => client.query(message))
+  }
+
+  /**
+   * Changes several targets in one transaction, that is all of them or none: what is dear is ending one. Tried once; with none of them changed
+   * when it throws.
+   */
+  async sendTogether(client: DirectClient, targets: readonly FastTarget[]): Promise<void> {
+    const limits = [`set local lock_timeout to ${GROUP_LOCK_MS}`, `set local statement_timeout to ${GROUP_STATEMENT_MS}`]
+    await client.query([...limits, ...targets.flatMap(target => this.#own(target)!)].join(';\n'))
+  }
+
+  #own({ schema, recorded, names }: FastTarget): readonly string[] | undefined {
+    const body = this.#body(names)
+    if (body === undefined) return undefined
+    return [
+      // It waits at most as long as for a table: a waiting statement holds a snapshot, which an index that is built concurrently waits for.
+      `select pg_advisory_xact_lock(${lockKeySql(schema)})`,
+      `set local search_path to ${quoteIdentifier(schema)}`,
+      recordedCheckSql(recorded),
+      ...body,
+    ]
   }
 
   #body(names: readonly string[]): readonly string[] | undefined {
@@ -69,6 +106,15 @@ export class FastPath {
     // The rows first: the key stops a second run that the lock did not.
     return [`insert into ${quoteIdentifier(TRACKING_TABLE)} ("name") values ${rows}`, ...migrations.flatMap(statements => statements ?? [])]
   }
+}
+
+/** Fails unless exactly these are recorded: what a target has was read before its lock was held, or told by the registry. */
+function recordedCheckSql(names: readonly string[]): string {
+  const digest = createHash('sha256')
+    .update([...names].sort().join('/'))
+    .digest('hex')
+  const found = `encode(sha256(convert_to(coalesce(string_agg("name", '/' order by "name" collate "C"), ''), 'UTF8')), 'hex')`
+  return `select 1 / (${found} = '${digest}')::int as recorded_as_known from ${quoteIdentifier(TRACKING_TABLE)}`
 }
 
 /** The first of the named migrations that would lose data without declaring it. */

@@ -22,8 +22,7 @@ export function fileGenerator(plane: Plane, mayLose: boolean) {
   return class TenancyMigrationGenerator extends BaseFileGenerator {
     override async generate(diff: { up: string[]; down: string[] }, path?: string, name?: string): Promise<[string, string]> {
       const folder = path ?? this.options.path!
-      const losing = diff.up.find(isDestructive)
-      if (losing !== undefined && !mayLose) throw new DestructiveMigrationError('The change of the entities', losing)
+      if (!mayLose) refuseLoss(diff.up)
       const taken = (await readdir(folder).catch(() => [])).flatMap(file => FILE_STAMP.exec(file)?.[1] ?? [])
       // The stock one would overwrite a file of the same second, and a clock that went back would sort the new file before older ones.
       await waitUntilAfter(taken.toSorted().at(-1))
@@ -36,6 +35,12 @@ export function fileGenerator(plane: Plane, mayLose: boolean) {
       return `import { ${base} } from 'mikro-tenantkit'\n\nexport class ${className} extends ${base} {\n${declared}${method('up', diff.up)}${down}}\n`
     }
   }
+}
+
+/** @throws DESTRUCTIVE_MIGRATION if one of the statements loses data */
+export function refuseLoss(statements: readonly string[]): void {
+  const losing = statements.find(isDestructive)
+  if (losing !== undefined) throw new DestructiveMigrationError('The change of the entities', losing)
 }
 
 function method(name: 'up' | 'down', statements: readonly string[]): string {

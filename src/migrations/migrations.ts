@@ -6,7 +6,7 @@ import type { Plane } from '../classification/scope.ts'
 import type { Isolation } from '../context/context.ts'
 import { SHARED_SCHEMA, quoteIdentifier, quoteLiteral } from '../naming.ts'
 import type { MigrationRow } from './internals.ts'
-import { SHARED_REFERENCE } from './file-generator.ts'
+import { SHARED_REFERENCE, refuseLoss } from './file-generator.ts'
 import { Lanes } from './lanes.ts'
 import { LOCK_PATIENCE, type LockPatience } from './lock-retries.ts'
 import { MigrationSet, collect, type CollectedMigration } from './migration-set.ts'
@@ -126,7 +126,14 @@ export class Migrations {
    */
   async preparedScript(isolation: Isolation): Promise<PreparedScript> {
     const key = `${isolation}:${(await this.names('tenant')).join('/')}`
-    return remembered(this.#scripts, key, () => this.#prepare(isolation))
+    return remembered(this.#scripts, key, async () => prepared(await this.collected('tenant', isolation)))
+  }
+
+  /** The fingerprint of a tenant that has the migrations up to this one, and no other; `undefined` if there is no such migration. */
+  async fingerprintAt(isolation: Isolation, name: string): Promise<string | undefined> {
+    const collected = await this.collected('tenant', isolation)
+    const place = collected.findIndex(each => each.name === name)
+    return place === -1 ? undefined : prepared(collected.slice(0, place + 1)).fingerprint
   }
 
   /**
@@ -146,15 +153,15 @@ export class Migrations {
     const key = JSON.stringify([isolation, place?.major, last, names])
     const cached = this.#references.get(key)
     if (cached !== undefined) return cached
-    const builder = new ReferenceBuilder({
-      set: this.#sets.tenant,
-      format: query => this.#running.format(query),
-      up: (target, selection) => this.up(target, selection),
-    })
-    const built = builder.build({ isolation, head: last, url: place?.url ?? this.#settings.directUrl })
+    const built = this.#builder('tenant').build({ isolation, head: last, url: place?.url ?? this.#settings.directUrl })
     this.#references.set(key, built)
     built.catch(() => this.#references.delete(key))
     return built
+  }
+
+  /** What the shared migrations up to `head` make of an empty schema. @throws CONFIGURATION_INVALID also if one of them is no pure SQL */
+  sharedReference(head: string | null): Promise<Reference> {
+    return this.#builder('shared').build({ isolation: 'schema', head, url: this.#settings.directUrl })
   }
 
   /** The names that the target has not applied. @throws NOT_FOUND if its schema does not exist. */
@@ -210,15 +217,16 @@ export class Migrations {
 
   /**
    * The statements that {@link createFile} would write, and those that would revert them; none when nothing changed. Writes nothing and
-   * needs no database.
+   * needs no database. With options, it is refused as {@link createFile} would be.
    *
-   * @throws CONFIGURATION_INVALID if there are files and no snapshot.
+   * @throws CONFIGURATION_INVALID if there are files and no snapshot, DESTRUCTIVE_MIGRATION if options do not allow it.
    */
-  async planFile(scope: Plane): Promise<{ readonly up: readonly string[]; readonly down: readonly string[] }> {
+  async planFile(scope: Plane, options?: CreateFileOptions): Promise<{ readonly up: readonly string[]; readonly down: readonly string[] }> {
     const diff = await describe(this.#settings, this.#sets[scope], { url: this.#settings.directUrl }, orm =>
       migratorOf(orm).getSchemaDiff(false, false),
     )
     const bare = (statements: readonly string[]) => statements.map(sql => sql.replace(/;\s*$/, '')).filter(sql => sql !== '')
+    if (options !== undefined && options.allowDestructive !== true) refuseLoss(diff.up)
     return { up: bare(diff.up), down: bare(diff.down) }
   }
 
@@ -244,24 +252,30 @@ export class Migrations {
     return this.#lanes.close()
   }
 
+  #builder(scope: Plane): ReferenceBuilder {
+    return new ReferenceBuilder({
+      set: this.#sets[scope],
+      format: query => this.#running.format(query),
+      up: (target, selection) => this.up(target, selection),
+    })
+  }
+
   async #collect(scope: Plane, isolation: Isolation): Promise<readonly CollectedMigration[]> {
     return collect(await this.#sets[scope].load(), isolation, query => this.#running.format(query))
   }
+}
 
-  async #prepare(isolation: Isolation): Promise<PreparedScript> {
-    const collected = await this.collected('tenant', isolation)
-    const firstCode = collected.findIndex(({ statements }) => statements === undefined)
-    const pure = firstCode === -1 ? collected : collected.slice(0, firstCode)
-    const table = quoteIdentifier(TRACKING_TABLE)
-    const names = pure.map(({ name }) => name)
-    const rows =
-      names.length === 0 ? [] : [`insert into ${table} ("name") values ${names.map(name => `(${quoteLiteral(name)})`).join(', ')}`]
-    const statements = [trackingTableSql(table), ...pure.flatMap(migration => migration.statements ?? []), ...rows]
-    const code = collected.slice(pure.length).map(({ name }) => name)
-    const made = JSON.stringify(code.length === 0 ? statements : { statements, code })
-    const fingerprint = createHash('sha256').update(made).digest('hex')
-    return Object.freeze({ statements, head: names.at(-1), names, fingerprint, code })
-  }
+function prepared(collected: readonly CollectedMigration[]): PreparedScript {
+  const firstCode = collected.findIndex(({ statements }) => statements === undefined)
+  const pure = firstCode === -1 ? collected : collected.slice(0, firstCode)
+  const table = quoteIdentifier(TRACKING_TABLE)
+  const names = pure.map(({ name }) => name)
+  const rows = names.length === 0 ? [] : [`insert into ${table} ("name") values ${names.map(name => `(${quoteLiteral(name)})`).join(', ')}`]
+  const statements = [trackingTableSql(table), ...pure.flatMap(migration => migration.statements ?? []), ...rows]
+  const code = collected.slice(pure.length).map(({ name }) => name)
+  const made = JSON.stringify(code.length === 0 ? statements : { statements, code })
+  const fingerprint = createHash('sha256').update(made).digest('hex')
+  return Object.freeze({ statements, head: names.at(-1), names, fingerprint, code })
 }
 
 /** What was made for a key, or is being made; a failure is not kept. */

@@ -2,6 +2,7 @@
  * What `mikro-orm.config.ts` exports for the stock command line: `npx mikro-orm migration:create|up|down|pending|list|check --context …`
  * with `default` (the shared tables), `tenant` (all schema tenants) and `db:<slug>` (one tenant).
  */
+import { counted } from '../errors.ts'
 import { parseSlug } from '../naming.ts'
 import { MigrationRunFailedError, SchemaNotFoundError, reasonOf } from './errors.ts'
 import type { MigrateOptions, MigrationRow } from './internals.ts'
@@ -79,7 +80,7 @@ function allTargets(settings: MigrationSettings, options: OrmConfigOptions): Fle
           write(`${target.key}: FAILED ${reasonOf(error)}`)
         }
       })
-      write(`${targets.length} tenants, ${failed.length} failed`)
+      write(`${counted(targets.length, 'tenant')}, ${failed.length} failed`)
       if (failed.length > 0) throw new MigrationRunFailedError(failed, targets.length)
       return results
     })

@@ -53,17 +53,21 @@ export class ReferenceBuilder {
     const { set, format } = this.#options
     const all = await set.load()
     const last = head === null ? 0 : all.findIndex(({ name }) => name === head) + 1
-    if (last === 0 && head !== null) throw new ConfigurationError([`There is no tenant migration ${JSON.stringify(head)}.`])
+    if (last === 0 && head !== null) throw new ConfigurationError([`There is no ${set.plane} migration ${JSON.stringify(head)}.`])
     const collected = await collect(all.slice(0, last), isolation, format)
     const schema = parseIdentifier(REFERENCE_PREFIX + randomBytes(6).toString('hex'))
-    const isCode = collected.some(({ statements }) => statements === undefined)
-    const objects = isCode
-      ? await this.#run(url, schema, isolation, collected.at(-1)!.name)
-      : await rehearsed(
-          url,
-          schema,
-          collected.flatMap(({ statements }) => statements!),
-        )
+    const code = collected.find(({ statements }) => statements === undefined)
+    // Its code would work on the tables that there are.
+    if (code !== undefined && set.plane === 'shared')
+      throw new ConfigurationError([`${code.name} is code, or runs in no transaction: it cannot be run beside the control plane.`])
+    const objects =
+      code !== undefined
+        ? await this.#run(url, schema, isolation, collected.at(-1)!.name)
+        : await rehearsed(
+            url,
+            schema,
+            collected.flatMap(({ statements }) => statements!),
+          )
     return Object.freeze({ head: collected.at(-1)?.name, fingerprint: fingerprintOf(objects), objects })
   }
 

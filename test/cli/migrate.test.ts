@@ -55,7 +55,7 @@ describe('tenantkit migrate and its relatives', function () {
       ],
     )
     const { stdout } = await human(['migrate', '--plan', '--tenant', 'acme'])
-    assert.match(stdout, /add column "vat" text null;\n[^]*0 migrations of the control plane; 1 tenants behind; 1 statements/)
+    assert.match(stdout, /add column "vat" text null;\n[^]*0 migrations of the control plane; 1 tenant behind; 1 statement/)
     assert.equal((await place.json(['migrate:status'])).behind, 3)
   })
 
@@ -63,7 +63,7 @@ describe('tenantkit migrate and its relatives', function () {
     await query(database.url, `alter table "${prefix}_hooli".customer add column vat int`)
     const problem = await place.json(['migrate', '--canary', 'hooli', '--max-failures', '1', '--concurrency', '1'], 1)
     assert.equal(problem.code, 'MIGRATION_FAILED')
-    assert.match(problem.detail, /1 of 1 tenants failed: hooli\. The run stopped \(.+\); 2 tenants were not begun/)
+    assert.match(problem.detail, /1 of 1 tenant failed: hooli\. The run stopped \(.+\); 2 tenants not begun/)
     run = problem.details.run.id
     assert.include(problem.hint, `migrate:resume ${run}`)
     assert.deepInclude(problem.details.run, { status: 'stopped', failed: 1, pending: 2, applied: 0 })

@@ -1,5 +1,5 @@
 /** The commands on a real control plane, each in a process of its own, one after the other as an operator would. */
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { assert } from 'chai'
 import { dropRolesLike, freshDatabase, query, serverUrl, uniquePrefix, type TestDatabase } from '../helpers/postgres.ts'
@@ -65,6 +65,30 @@ describe('tenantkit on a control plane', function () {
         down: [],
         dry_run: false,
       })
+    })
+
+    it('writes no file where that of another scope is refused', async () => {
+      const changed = configuration()
+        .replace('code: p.string()', 'code: p.string(), label: p.string().nullable()')
+        .replace(
+          `name: 'Customer', properties: p => ({ id: p.uuid().primary(), name: p.string() })`,
+          `name: 'Customer', properties: p => ({ id: p.uuid().primary() })`,
+        )
+      const written = () =>
+        ['shared', 'tenant'].flatMap(scope => {
+          const folder = join(place.folder, 'migrations', scope)
+          return readdirSync(folder).map(file => [file, readFileSync(join(folder, file), 'utf8')])
+        })
+      const before = written()
+      place.configure(changed)
+      try {
+        const { code, detail } = await place.json(['migrate:create', '--scope', 'all', '--name', 'second'], 1)
+        assert.equal(code, 'DESTRUCTIVE_MIGRATION')
+        assert.include(detail, 'customer')
+        assert.deepEqual(written(), before)
+      } finally {
+        place.configure(configuration())
+      }
     })
 
     it('refuses a bad name', async () => {

@@ -1,5 +1,5 @@
 /** Drift: what was changed by hand in a tenant is named, in both isolations, and nothing else is. */
-import { writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { assert } from 'chai'
 import type { TenantDrift } from 'mikro-tenantkit'
@@ -34,7 +34,10 @@ describe('drift', function () {
     const told: string[] = []
     let total = 0
     const report = await kit.tenancy.drift({ total: count => void (total = count), compared: ({ tenant }) => void told.push(tenant) })
-    assert.deepEqual(report, { compared: 3, same: 3, behind: 0, tenants: [] })
+    const { shared, ...rest } = report
+    assert.deepEqual(rest, { compared: 3, same: 3, behind: 0, tenants: [] })
+    assert.deepEqual({ ...shared, version: undefined }, { status: 'same', version: undefined, differences: [] })
+    assert.match(shared!.version!, /initial$/)
     assert.equal(total, 3)
     assert.sameMembers(told, ['acme', 'globex', 'hooli'])
     assert.deepEqual(await scratchSchemas(), [])
@@ -45,7 +48,8 @@ describe('drift', function () {
       'drop index if exists SCHEMA.nothing; alter table SCHEMA.book alter column title type text; create table SCHEMA.extra (id int)'
     await query(kit.url, change.replaceAll('SCHEMA', `${kit.prefix}_acme`))
     await query(own(), `${change.replaceAll('SCHEMA', 'tenant')}; create table public.stray (id int)`)
-    const { tenants, ...counts } = await kit.tenancy.drift()
+    const { tenants, shared, ...counts } = await kit.tenancy.drift()
+    assert.equal(shared?.status, 'same')
     assert.deepEqual(counts, { compared: 3, same: 1, behind: 0 })
     const [acme, globex] = tenants
     assert.deepEqual(names(acme), ['changed column book.title', 'added table extra'])
@@ -53,6 +57,50 @@ describe('drift', function () {
     assert.include(names(globex)!, 'added table stray in the schema "public"')
     assert.includeMembers(names(globex)!, names(acme)!)
     assert.deepEqual(await kit.tenancy.drift({ tenants: ['hooli'] }), { compared: 1, same: 1, behind: 0, tenants: [] })
+  })
+
+  it('names what differs in the control plane, and leaves what others put beside it', async () => {
+    await query(
+      kit.url,
+      `alter table public.tenantkit_tenant add column planted int; alter table public.tenantkit_tenant alter column name type text;
+       drop index public.tenantkit_tenant_status_index; create table public.others (id int); create type public.mood as enum ('good')`,
+    )
+    try {
+      const { shared } = await kit.tenancy.drift()
+      assert.equal(shared?.status, 'drifted')
+      assert.deepEqual(
+        shared?.differences.map(({ kind, object }) => `${kind} ${object}`),
+        [
+          'changed column tenantkit_tenant.name',
+          'added column tenantkit_tenant.planted',
+          'missing index tenantkit_tenant.tenantkit_tenant_status_index',
+        ],
+      )
+      assert.isUndefined((await kit.tenancy.drift({ tenants: ['hooli'] })).shared)
+      assert.deepEqual(await scratchSchemas(), [])
+    } finally {
+      await query(
+        kit.url,
+        `alter table public.tenantkit_tenant drop column planted; alter table public.tenantkit_tenant alter column name type varchar(150);
+         create index tenantkit_tenant_status_index on public.tenantkit_tenant (status); drop table public.others; drop type public.mood`,
+      )
+    }
+    assert.equal((await kit.tenancy.drift()).shared?.status, 'same')
+  })
+
+  it('does not run code beside the control plane', async () => {
+    const file = join(kit.options.migrations.path, 'shared', 'Migration29990101000000_code.ts')
+    writeFileSync(file, CODE.replaceAll('TenantMigration', 'SharedMigration'))
+    try {
+      await kit.asSystem(() => kit.tenancy.migrate({ scope: 'shared' }))
+      const { shared } = await kit.tenancy.drift()
+      assert.deepInclude(shared, { status: 'unknown', version: 'Migration29990101000000_code' })
+      assert.match(shared!.reason!, /is code/)
+      assert.deepEqual(await scratchSchemas(), [])
+    } finally {
+      rmSync(file)
+      await query(kit.url, `drop table public.noted; delete from public.tenantkit_migration where name like '%_code'`)
+    }
   })
 
   it('says which tenant cannot be compared, and compares the others', async () => {

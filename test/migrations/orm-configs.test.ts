@@ -104,7 +104,7 @@ describe('the stock command line', function () {
     await succeeds('migration:up')
     await succeeds('migration:create --context tenant --name first')
     const up = await succeeds('migration:up --context tenant --schema tenant_b')
-    assert.match(up, /tenant-b: tenantkit_0001_history, Migration\d{14}_first\n1 tenants, 0 failed/)
+    assert.match(up, /tenant-b: tenantkit_0001_history, Migration\d{14}_first\n1 tenant, 0 failed/)
     assert.deepEqual(await tables(control.url, 'tenant_a'), [])
     const pending = await succeeds('migration:pending --context tenant')
     assert.match(pending, /tenant-a: tenantkit_0001_history, Migration\d{14}_first/)

@@ -1,4 +1,5 @@
-/** `tenantkit drift`: are the tenants' tables still what the migrations made? */
+/** `tenantkit drift`: are the tables of the control plane and the tenants still what the migrations made? */
+import { counted } from '../../errors.ts'
 import type { Tenancy } from '../../tenancy.ts'
 import type { Output } from '../output.ts'
 import type { Progress } from '../progress.ts'
@@ -12,7 +13,7 @@ type Found = Report['tenants'][number]
 export const drift: Register = (program, choose) =>
   program.command(
     'drift',
-    'Compare the tables of each tenant with what its migrations make',
+    'Compare the tables of the control plane and of each tenant with what their migrations make',
     command =>
       command
         .option('tenant', { type: 'string', requiresArg: true, describe: 'Only these tenants: slugs, separated by commas' })
@@ -33,24 +34,38 @@ async function run(session: Session, tenants: readonly string[] | undefined, str
       tenants,
       total: count => void (progress = output.progress('Comparing', 'tenants', count)),
       compared: ({ tenant, status, error, differences }) =>
-        progress?.step(tenant, status === 'same' ? undefined : (error ?? `differs in ${differences.length} objects`)),
+        progress?.step(tenant, status === 'same' ? undefined : (error ?? `differs in ${counted(differences.length, 'object')}`)),
     }),
   )
   progress?.end()
   const drifted = report.tenants.filter(({ status }) => status === 'drifted').length
   const failed = report.tenants.length - drifted
-  const summary = `${report.compared} tenants, ${report.same} as they should be, ${drifted} drifted, ${failed} not compared, ${report.behind} behind`
-  const lines = [...report.tenants.flatMap(found => linesOf(output, found)), summary]
-  if (report.tenants.length > 0) {
+  const behind = `${counted(report.behind, 'tenant')} ${report.behind === 1 ? 'is' : 'are'} not at the last migration`
+  const { shared } = report
+  const summary = `${counted(report.compared, 'tenant')}, ${report.same} as they should be, ${drifted} drifted, ${failed} not compared, ${report.behind} behind${shared === undefined || shared.status !== 'same' ? '' : '; the control plane is as it should be'}`
+  const lines = [
+    ...(shared === undefined ? [] : sharedLines(output, shared)),
+    ...report.tenants.flatMap(found => linesOf(output, found)),
+    summary,
+  ]
+  if (report.tenants.length > 0 || shared?.status === 'drifted') {
     const hint = 'Undo the change by hand, or write a migration that makes it everywhere; `+` is there and not expected, `-` is missing.'
-    throw new CommandFailedError('DRIFT_FOUND', `${drifted} tenants drifted, ${failed} could not be compared.`, hint, { ...report }, lines)
+    const parts = [
+      shared?.status === 'drifted' ? 'The control plane drifted.' : '',
+      report.tenants.length > 0 ? `${counted(drifted, 'tenant')} drifted, ${failed} could not be compared.` : '',
+    ]
+    throw new CommandFailedError('DRIFT_FOUND', parts.filter(Boolean).join(' '), hint, { ...report }, lines)
   }
-  if (report.behind > 0 && strict) {
-    const message = `${report.behind} tenants are not at the last migration (--strict).`
-    throw new CommandFailedError('DRIFT_FOUND', message, 'Run: npx tenantkit migrate', { ...report }, lines)
-  }
-  if (report.behind > 0) output.say(`${output.paintError('yellow', 'warning')}: ${report.behind} tenants are not at the last migration`)
+  if (report.behind > 0 && strict)
+    throw new CommandFailedError('DRIFT_FOUND', `${behind} (--strict).`, 'Run: npx tenantkit migrate', { ...report }, lines)
+  if (report.behind > 0) output.say(`${output.paintError('yellow', 'warning')}: ${behind}`)
   output.result({ ok: true, ...report }, () => lines)
+}
+
+function sharedLines(output: Output, { status, version, differences, reason }: NonNullable<Report['shared']>): string[] {
+  const heading = `${output.paint('bold', 'control plane')} (${version ?? 'no migration'})`
+  if (status === 'unknown') return [`${heading}: ${output.paint('yellow', `not compared: ${reason ?? ''}`)}`]
+  return status === 'same' ? [] : [heading, ...differences.flatMap(each => differenceLines(output, each))]
 }
 
 function linesOf(output: Output, { tenant, version, error, differences }: Found): string[] {

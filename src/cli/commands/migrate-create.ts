@@ -1,4 +1,5 @@
 /** `tenantkit migrate:create`: writes the migration file of a scope from what changed in its entities. */
+import { counted } from '../../errors.ts'
 import { relative } from 'node:path'
 import type { Session } from '../session.ts'
 import type { Register } from './command.ts'
@@ -49,8 +50,11 @@ async function create(session: Session, { scope, name, dryRun, allowDestructive 
   const { output, io } = session
   const tenancy = await session.tenancy()
   const files: Created[] = []
-  for (const plane of scope === 'all' ? (['shared', 'tenant'] as const) : [scope]) {
-    const { up, down } = await tenancy.planMigration(plane)
+  const plans: { readonly plane: Plane; readonly up: readonly string[]; readonly down: readonly string[] }[] = []
+  // All of them before the first is written: what is refused leaves nothing behind.
+  for (const plane of scope === 'all' ? (['shared', 'tenant'] as const) : [scope])
+    plans.push({ plane, ...(await tenancy.planMigration(plane, dryRun ? undefined : { allowDestructive })) })
+  for (const { plane, up, down } of plans) {
     const path = dryRun ? undefined : await tenancy.createMigration(plane, name, { allowDestructive })
     files.push({ scope: plane, created: path !== undefined, path: path ?? null, up, down })
   }
@@ -60,13 +64,9 @@ async function create(session: Session, { scope, name, dryRun, allowDestructive 
     files.flatMap(file => {
       if (file.up.length === 0) return [`Nothing changed in the ${file.scope} entities.`]
       const title = dryRun
-        ? `${file.scope}: ${count(file.up)} would be written`
-        : `${output.paint('green', 'created')} ${relative(io.cwd, file.path!)} (${count(file.up)})`
+        ? `${file.scope}: ${counted(file.up.length, 'statement')} would be written`
+        : `${output.paint('green', 'created')} ${relative(io.cwd, file.path!)} (${counted(file.up.length, 'statement')})`
       return dryRun ? [title, ...file.up.map(sql => `  ${sql};`)] : [title]
     }),
   )
-}
-
-function count(statements: readonly string[]): string {
-  return statements.length === 1 ? '1 statement' : `${statements.length} statements`
 }

@@ -1,4 +1,5 @@
 /** `tenantkit migrate:down`: reverts migrations in tenants that are named. */
+import { counted } from '../../errors.ts'
 import type { Session } from '../session.ts'
 import { CommandFailedError } from '../problem.ts'
 import { given, listOf, type Register } from './command.ts'
@@ -48,7 +49,7 @@ async function run(session: Session, slugs: readonly string[], to: string | unde
   )
   const failed = tenants.filter(({ status }) => status === 'failed').map(({ tenant }) => tenant)
   if (failed.length > 0) {
-    const message = `${failed.length} of ${tenants.length} tenants failed: ${failed.join(', ')}.`
+    const message = `${failed.length} of ${counted(tenants.length, 'tenant')} failed: ${failed.join(', ')}.`
     throw new CommandFailedError(
       'MIGRATION_FAILED',
       message,

@@ -1,4 +1,5 @@
 /** What `tenantkit migrate --plan` says to a human. */
+import { counted } from '../../errors.ts'
 import type { Tenancy } from '../../tenancy.ts'
 import { table, type Output } from '../output.ts'
 
@@ -12,7 +13,7 @@ export function planLines(output: Output, { shared, tenant, groups, behind, stat
     ...shared.flatMap(each => migrationLines(output, 'control plane', each)),
     ...tenant.flatMap(each => migrationLines(output, 'each tenant', each)),
     ...table(['version', 'isolation', 'tenants', 'pending'], rows),
-    `${shared.length} migrations of the control plane; ${behind} tenants behind; ${statements} statements`,
+    `${counted(shared.length, 'migration')} of the control plane; ${counted(behind, 'tenant')} behind; ${counted(statements, 'statement')}`,
   ]
 }
 

@@ -1,4 +1,5 @@
 /** What is said of a migration run: on the way, and at its end. */
+import { counted } from '../../errors.ts'
 import type { Tenancy } from '../../tenancy.ts'
 import type { Output } from '../output.ts'
 import { CommandFailedError } from '../problem.ts'
@@ -18,7 +19,7 @@ export function watched(output: Output): OnProgress {
   return ({ outcome, done, total }) => {
     if (outcome.status === 'failed') output.say(`${output.paintError('red', 'failed')} ${outcome.tenant}: ${outcome.error ?? ''}`)
     const tenth = Math.floor((done * 10) / total)
-    if (tenth > said && total >= LISTED) output.say(`${done} of ${total} tenants`)
+    if (tenth > said && total >= LISTED) output.say(`${done} of ${counted(total, 'tenant')}`)
     said = Math.max(said, tenth)
   }
 }
@@ -31,9 +32,11 @@ export function reportMigration(output: Output, scope: Scope, report: Report): v
   const document = { shared, tenants, ...(run === undefined ? {} : { run }) }
   if (failed.length === 0 && (run?.pending ?? 0) === 0) return output.result(document, () => lines)
   const some = `${failed.slice(0, NAMED).join(', ')}${failed.length > NAMED ? ' …' : ''}`
-  const failures = failed.length === 0 ? '' : `${failed.length} of ${tenants.length} tenants failed: ${some}.`
+  const failures = failed.length === 0 ? '' : `${failed.length} of ${counted(tenants.length, 'tenant')} failed: ${some}.`
   const left =
-    run === undefined || run.pending === 0 ? '' : `The run stopped (${run.reason ?? 'interrupted'}); ${run.pending} tenants were not begun.`
+    run === undefined || run.pending === 0
+      ? ''
+      : `The run stopped (${run.reason ?? 'interrupted'}); ${counted(run.pending, 'tenant')} not begun.`
   const hint = `What was applied stays. Mend the cause, then go on: ${run === undefined ? 'tenantkit migrate' : `tenantkit migrate:resume ${run.id}`}`
   throw new CommandFailedError('MIGRATION_FAILED', [failures, left].filter(Boolean).join(' '), hint, document, lines)
 }
@@ -46,7 +49,7 @@ function linesOf(output: Output, scope: Scope, { shared, tenants, run }: Report,
     ...listed.map(
       each => `${each.tenant}: ${each.status === 'failed' ? output.paint('red', `FAILED ${each.error ?? ''}`) : names(each.names)}`,
     ),
-    ...(scope === 'shared' ? [] : [`${tenants.length} tenants, ${tenants.length - failed} succeeded, ${failed} failed`]),
+    ...(scope === 'shared' ? [] : [`${counted(tenants.length, 'tenant')}, ${tenants.length - failed} succeeded, ${failed} failed`]),
     ...(run === undefined ? [] : [`run ${run.id}: ${run.status}${run.pending === 0 ? '' : `, ${run.pending} not begun`}`]),
   ]
 }

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { currentTenant, type Actor, type TenantRef } from '../../context/context.ts'
-import { TenancyError, TenantNotFoundError } from '../../errors.ts'
+import { TenancyError, TenantNotFoundError, counted } from '../../errors.ts'
 import type { Tenancy } from '../../tenancy.ts'
 import { cell, type Output } from '../output.ts'
 import { CommandFailedError, WrongUsageError, problemOf } from '../problem.ts'
@@ -111,7 +111,7 @@ async function run(session: Session, { file, tenants, concurrency, maxFailures }
   const lines = linesOf(output, outcomes, { total: slugs.length, failed, skipped })
   const document = { file: path, total: slugs.length, done: outcomes.length - failed, failed, skipped, tenants: outcomes }
   if (failed > 0) {
-    const message = `${failed} of ${slugs.length} tenants failed${skipped > 0 ? `, ${skipped} were not begun` : ''}.`
+    const message = `${failed} of ${counted(slugs.length, 'tenant')} failed${skipped > 0 ? `, ${skipped} not begun` : ''}.`
     throw new CommandFailedError(
       'RUN_FAILED',
       message,
@@ -168,6 +168,6 @@ function linesOf(
         ? `${tenant}: ${result === undefined ? 'done' : cell(result)}`
         : `${tenant}: ${output.paint('red', `FAILED ${error}`)}`,
     ),
-    `${total} tenants, ${total - failed - skipped} done, ${failed} failed${skipped > 0 ? `, ${skipped} not begun` : ''}`,
+    `${counted(total, 'tenant')}, ${total - failed - skipped} done, ${failed} failed${skipped > 0 ? `, ${skipped} not begun` : ''}`,
   ]
 }
