@@ -15,6 +15,8 @@ export const options = defineTenancy({
   keys: () => encryptionKeys(),
   migrations: { path: 'example/migrations' },
   bootstrapAdmin: createTenantAdmin,
+  // The first page of /admin draws it.
+  usage: { everyMinutes: 60 },
   close: releaseDatabase,
 })
 

@@ -25,8 +25,11 @@ const FAILURES = 8
 /** Runs that are drawn at once. */
 const RUNS = 3
 
-/** What the control plane tells of all tenants. */
-export async function fleetFigures(tenancy: Tenancy, now = new Date()): Promise<FleetFigures> {
+/** What was taken in all on days that are past, and does not change: absent are days that nothing was measured on. */
+export type PastDays = Map<string, { readonly bytes: number; readonly tenants: number } | null>
+
+/** What the control plane tells of all tenants. `past` is filled, so that a page does not add up a month again. */
+export async function fleetFigures(tenancy: Tenancy, past: PastDays, now = new Date()): Promise<FleetFigures> {
   const statuses = await sql<StatusCount>(`select status, count(*)::int as tenants from ${TENANT} group by status order by 2 desc, 1`)
   const { head, versions, behind, runs, failed } = await tenancy.fleet.status()
   const running = runs.filter(({ status }) => status === 'running')
@@ -38,7 +41,7 @@ export async function fleetFigures(tenancy: Tenancy, now = new Date()): Promise<
     runs: await withWaves(running.length > 0 ? running.slice(0, RUNS) : runs.slice(0, 1)),
     failures: await failures(failed),
     growth: await growth(statuses, now),
-    storage: await storage(),
+    storage: await storage(past),
   }
 }
 
@@ -126,7 +129,7 @@ function idsOf(count: number): string {
 
 /** Every tenant that was ever made counts on the day it was made, whatever became of it. */
 async function growth(statuses: readonly StatusCount[], now: Date): Promise<TenantGrowth> {
-  const first = new Date(now.getTime() - (GROWTH_DAYS - 1) * 86_400_000).toISOString().slice(0, 10)
+  const first = dayAfter(now.toISOString().slice(0, 10), 1 - GROWTH_DAYS)
   const days = await sql<{ day: string; tenants: number }>(
     `select (created_at at time zone 'UTC')::date::text as day, count(*)::int as tenants from ${TENANT}
      where created_at >= ?::timestamptz group by 1 order by 1`,
@@ -137,7 +140,7 @@ async function growth(statuses: readonly StatusCount[], now: Date): Promise<Tena
   return {
     before: all - days.reduce((sum, { tenants }) => sum + tenants, 0),
     days: Array.from({ length: GROWTH_DAYS }, (_, at) => {
-      const day = new Date(Date.parse(first) + at * 86_400_000).toISOString().slice(0, 10)
+      const day = dayAfter(first, at)
       return { day, tenants: made.get(day) ?? 0 }
     }),
   }
@@ -151,15 +154,11 @@ interface LargestRow {
   readonly bytes_before: string | null
 }
 
-async function storage(): Promise<StorageFigures | null> {
+async function storage(past: PastDays): Promise<StorageFigures | null> {
   const [last] = await sql<{ day: string | null }>(`select max(day)::text as day from ${USAGE}`)
   const day = last?.day
   if (!day) return null
-  const days = await sql<{ day: string; bytes: string; tenants: number }>(
-    `select day::text as day, sum(storage_bytes)::text as bytes, count(*)::int as tenants from ${USAGE}
-     where day > ?::date - ${STORAGE_DAYS} group by day order by day`,
-    [day],
-  )
+  const days = await totals(past, day)
   const largest = await sql<LargestRow>(
     `select t.id, t.slug as tenant, u.storage_bytes::text as bytes, b.day::text as day_before, b.storage_bytes::text as bytes_before
      from (select * from ${USAGE} where day = ?::date order by storage_bytes desc limit ${LARGEST}) u
@@ -172,15 +171,37 @@ async function storage(): Promise<StorageFigures | null> {
   const { bytes, tenants } = days.at(-1)!
   return {
     day,
-    bytes: Number(bytes),
+    bytes,
     tenants,
     largest: largest.map(row => ({
       ...row,
       bytes: Number(row.bytes),
       bytes_before: row.bytes_before === null ? null : Number(row.bytes_before),
     })),
-    days: days.map(row => ({ day: row.day, bytes: Number(row.bytes) })),
+    days: days.map(row => ({ day: row.day, bytes: row.bytes })),
   }
+}
+
+async function totals(past: PastDays, last: string): Promise<{ day: string; bytes: number; tenants: number }[]> {
+  const wanted = Array.from({ length: STORAGE_DAYS }, (_, at) => dayAfter(last, at - STORAGE_DAYS + 1))
+  for (const day of past.keys()) if (day < wanted[0]!) past.delete(day)
+  const unknown = wanted.filter(day => !past.has(day))
+  const rows = await sql<{ day: string; bytes: string; tenants: number }>(
+    `select day::text as day, sum(storage_bytes)::text as bytes, count(*)::int as tenants from ${USAGE}
+     where day in (${unknown.map(() => '?::date').join(', ')}) group by day`,
+    unknown,
+  )
+  const found = new Map(rows.map(({ day, bytes, tenants }) => [day, { bytes: Number(bytes), tenants }]))
+  // A measurement that began before midnight may write to the day before still.
+  for (const day of unknown) if (day < dayAfter(last, -1)) past.set(day, found.get(day) ?? null)
+  return wanted.flatMap(day => {
+    const total = found.get(day) ?? past.get(day)
+    return total == null ? [] : [{ day, ...total }]
+  })
+}
+
+function dayAfter(day: string, days: number): string {
+  return new Date(Date.parse(`${day}T00:00:00Z`) + days * 86_400_000).toISOString().slice(0, 10)
 }
 
 function iso(value: string | Date): string {

@@ -6,11 +6,12 @@ import type { Tenancy } from '../src/tenancy.ts'
 import type { MikroResource } from './adapter/resource.ts'
 import { managerFor } from './adapter/access.ts'
 import type { DashboardData, DashboardTile } from './dashboard-data.ts'
-import { fleetFigures, tenantFigures } from './dashboard-fleet.ts'
+import { fleetFigures, tenantFigures, type PastDays } from './dashboard-fleet.ts'
 import { personOf } from './person.ts'
 
 /** The handler of the first page. */
 export function dashboardOf(tenancy: Tenancy, resources: readonly MikroResource[]) {
+  const past: PastDays = new Map()
   return async (_request: unknown, _response: unknown, { currentAdmin }: PageContext): Promise<DashboardData> => {
     const permissions = personOf(currentAdmin)?.permissions ?? []
     const tenant = currentContext()?.tenant
@@ -18,7 +19,7 @@ export function dashboardOf(tenancy: Tenancy, resources: readonly MikroResource[
     if (!permissions.includes(tenant === undefined ? 'tenants:read' : 'data:read')) return { tiles }
     // SQL is nobody's who only reads, and the registry is no tenant's: who may see the figures was asked above.
     const asSystem = <T>(work: () => Promise<T>): Promise<T> => tenancy.runAsSystem('admin-dashboard', work)
-    if (tenant === undefined) return { tiles, fleet: await asSystem(() => fleetFigures(tenancy)) }
+    if (tenant === undefined) return { tiles, fleet: await asSystem(() => fleetFigures(tenancy, past)) }
     const figures = await asSystem(() => tenantFigures(tenant.id))
     return figures === undefined ? { tiles } : { tiles, tenant: figures }
   }

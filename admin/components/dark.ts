@@ -16,7 +16,7 @@ const DARK = {
   grey100: '#e6eaf0',
   grey80: '#bac3ce',
   grey60: '#98a3b0',
-  grey40: '#7a8593',
+  grey40: '#8f9aa8',
   grey20: '#232a33',
   white: '#1a1f26',
   black: '#ffffff',

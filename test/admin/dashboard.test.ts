@@ -352,6 +352,32 @@ describe('admin: dashboard', function () {
     }
   })
 
+  it('leaves no page of the panel unreadable in the dark', async () => {
+    await using visitor = await openPage(browser, world.origin, { colorScheme: 'dark' })
+    const { page, problems } = visitor
+    await page.goto('/admin/login')
+    await page.waitForSelector('input[name=tenant]')
+    const pages: [string, Awaited<ReturnType<typeof contrastsOf>>][] = [['log-in', await contrastsOf(page)]]
+    await logIn(page, 'admin', 'acme')
+    await page.goto('/admin/t/acme/resources/Thing')
+    await page.getByText('acme-2').waitFor()
+    pages.push(['list', await contrastsOf(page)])
+    await picture(page, 'list-dark')
+    await page.getByText('acme-2').click()
+    await page.getByRole('heading', { name: 'Audit' }).getByRole('button').click()
+    pages.push(['show', await contrastsOf(page)])
+    await page.goto(page.url().replace(/show$/, 'edit'))
+    await page.getByRole('button', { name: 'Save' }).waitFor()
+    pages.push(['edit', await contrastsOf(page)])
+    await picture(page, 'form-dark')
+    assert.deepEqual(
+      // What stands in an empty choice has the colour that its library gives it, in the light too.
+      pages.map(([name, found]) => [name, found.filter(({ text, contrast }) => contrast < 4.5 && text !== 'Select...')]),
+      pages.map(([name]) => [name, []]),
+    )
+    assert.deepEqual(problems, [])
+  })
+
   it('looks again while a run is in progress', async () => {
     await using visitor = await openPage(browser, world.origin)
     const { page } = visitor
