@@ -1,4 +1,4 @@
-/** Migrating many tenants: against a loop by hand, against MikroORM's own migrator, with nothing to do, and the memory it takes. */
+/** Migrating many tenants: against a loop by hand, against MikroORM's own migrator, with nothing to do, and the memory it takes; and drift. */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, writeFile } from 'node:fs/promises'
@@ -7,7 +7,7 @@ import type { TenantRecord } from 'mikro-tenantkit'
 import { changeSql, HandLoop, StockMigrator } from '../fleet-rivals.ts'
 import { Fleet } from '../fleet.ts'
 import type { Bench, Group, Prepared } from '../harness/group.ts'
-import { query } from '../harness/place.ts'
+import { query, withClient } from '../harness/place.ts'
 import { rowOf, type Row } from '../harness/report.ts'
 import { alternate, timed } from '../harness/rounds.ts'
 import type { Pair } from '../harness/statistics.ts'
@@ -18,6 +18,8 @@ const MIGRATED = 0.5
 const FEW = 0.05
 const MIGRATION_ROUNDS = 3
 const SEQUENTIAL_SHARE = 0.25
+/** Tenants whose columns are asked for one after the other. */
+const LOOKED_INTO = 50
 const NO_OP_ROUNDS = 15
 const MEMORY_ROUNDS = 2
 
@@ -57,7 +59,6 @@ interface Sides {
 
 async function measure(bench: Bench, { large, small, tenants, some, hand, stock }: Sides): Promise<readonly Row[]> {
   bench.say(`migrating ${tenants.length} schema tenants: a column and an index`)
-  const perSecond = (ms: number, count: number): number => (count * 1000) / ms
   const rounds = await alternate(MIGRATION_ROUNDS, [
     () => ours(bench.fleet, tenants),
     () => timed(() => hand.migrate(tenants)),
@@ -82,9 +83,14 @@ async function measure(bench: Bench, { large, small, tenants, some, hand, stock 
       pairs: rounds.map(([a, , c]) => ({ a: perSecond(a!, tenants.length), b: perSecond(c!, some.length) })),
       details: { ...details, tenants_of_b: some.length },
     }),
+    await drift(bench, bench.schemas.slice(tenants.length)),
     ...(await noOps(bench, large, small)),
     await memory(bench),
   ]
+}
+
+function perSecond(ms: number, count: number): number {
+  return (count * 1000) / ms
 }
 
 /** One deployment: a new file, and `tenancy.migrate`. */
@@ -140,6 +146,31 @@ async function noOps(bench: Bench, large: Fleet, small: Fleet): Promise<readonly
       pairs: rounds.map(([a, b]) => ({ a: a!, b: b! })),
     }),
   ]
+}
+
+/** The catalogs of tenants that nobody else has changed, against one look at the columns of each. */
+async function drift({ fleet: { plan, tenancy }, say }: Bench, tenants: readonly TenantRecord[]): Promise<Row> {
+  say(`comparing ${tenants.length} schema tenants with what their migrations make`)
+  const slugs = tenants.map(({ ref }) => ref.slug)
+  const some = tenants.slice(0, LOOKED_INTO)
+  const ours = async (): Promise<void> => {
+    const { same } = await tenancy.drift({ tenants: slugs })
+    if (same !== tenants.length) throw new Error(`${tenants.length - same} tenants drifted`)
+  }
+  const byHand = (): Promise<void> =>
+    withClient(plan.url, async client => {
+      for (const { ref } of some)
+        await client.query('select table_name, column_name, data_type from information_schema.columns where table_schema = $1', [
+          ref.schema,
+        ])
+    })
+  const rounds = await alternate(MIGRATION_ROUNDS, [() => timed(ours), () => timed(byHand)])
+  return rowOf({
+    name: `tenants compared in full against one query of columns for each`,
+    unit: 'tenants/s',
+    pairs: rounds.map(([a, b]) => ({ a: perSecond(a!, tenants.length), b: perSecond(b!, some.length) })),
+    details: { tenants: tenants.length, tenants_of_b: some.length },
+  })
 }
 
 /** The most that a process of its own takes, with all tenants and with few. */

@@ -1,5 +1,5 @@
 import { assert } from 'chai'
-import { assertMigratedOnce, killAndResume, surroundings, writeCode, writePure } from './kills.ts'
+import { assertMigratedOnce, killAndResume, surroundings, writeCode, writePure, writeTables } from './kills.ts'
 import { scene, type Scene } from './scene.ts'
 
 const KILLS = 10
@@ -15,13 +15,15 @@ describe('a run that is killed', function () {
 
   it(`over 60 tenants ${KILLS} times is resumed: all are at the head, each migration once, nothing outside`, async () => {
     const before = await surroundings(fleet)
-    const half = { kills: KILLS / 2, concurrency: 4, longest: 250 }
+    const third = { kills: Math.floor(KILLS / 3), concurrency: 4, longest: 250 }
     const pure = writePure(fleet, 0.06)
-    const first = await killAndResume(fleet, half)
+    const first = await killAndResume(fleet, { ...third, kills: KILLS - 2 * third.kills })
     const code = writeCode(fleet, 0.06)
-    const second = await killAndResume(fleet, half)
-    assert.isAtLeast(first.hits + second.hits, KILLS / 2, 'the kills came too late')
-    await assertMigratedOnce(fleet, second.run, [...pure, ...code])
+    const second = await killAndResume(fleet, third)
+    const tables = writeTables(fleet)
+    const last = await killAndResume(fleet, third)
+    assert.isAtLeast(first.hits + second.hits + last.hits, KILLS / 2, 'the kills came too late')
+    await assertMigratedOnce(fleet, last.run, [...pure, ...code, ...tables])
     assert.deepEqual(await surroundings(fleet), before)
   })
 })

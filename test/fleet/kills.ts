@@ -35,6 +35,18 @@ export function writeCode(fleet: Scene, pause: number): readonly string[] {
   ]
 }
 
+/** One that only defines tables: tenants are changed several at a time, and a second time would fail. */
+export function writeTables(fleet: Scene): readonly string[] {
+  return [
+    fleet.write(
+      105,
+      `    this.addSql('create table "together" ("id" int not null)')
+    this.addSql('alter table "author" add column "together" int null')
+    this.addSql('create index "author_together_index" on "author" ("together")')`,
+    ),
+  ]
+}
+
 /** What stands outside of the tenants' tables: schemas, the relations in `public` with their columns, databases and roles. */
 export async function surroundings(fleet: Scene): Promise<readonly string[]> {
   const { url, prefix } = fleet.kit
@@ -106,6 +118,7 @@ export async function assertMigratedOnce(fleet: Scene, run: string, names: reado
       `select indisvalid as valid from pg_index where indexrelid = '@.author_killed_index'::regclass`,
     )
     assert.equal(index?.valid, true, slug)
+    assert.includeMembers([...(await fleet.columns(slug, 'author'))], ['killed', 'together'], slug)
   }
   assert.isFalse(await fleet.tenancy.pendingMigrations())
 }
