@@ -86,7 +86,7 @@ function rootPath(): string {
 }
 
 /** What the framework records itself: nobody edits it, and a list of its rows says little. */
-const RECORDS: ReadonlySet<string> = new Set(['AuditEvent', 'SharedAuditEvent', 'MigrationRun', 'MigrationRunTenant'])
+const RECORDS: ReadonlySet<string> = new Set(['AuditEvent', 'SharedAuditEvent', 'MigrationRun', 'MigrationRunTenant', 'TenantOperation'])
 
 async function mikroResources(tenancy: Tenancy, { resources }: ResolvedAdminOptions): Promise<readonly MikroResource[]> {
   const metadata = await tenancy.runAsSystem('admin', async () => [...controlEm().getMetadata().getAll().values()])

@@ -74,6 +74,15 @@ export {
 export { SharedMigration, TenantMigration } from './migrations/migration.ts'
 export { Tenant, TenantInvitation, TenantSetting, type TenantStatus } from './tenants/entities.ts'
 export { MigrationRun, MigrationRunTenant, type RunPlan, type RunStatus, type RunTenantStatus } from './tenants/migration-runs.ts'
+export {
+  TenantOperation,
+  type OperationFailure,
+  type OperationStatus,
+  type OperationStep,
+  type StepStatus,
+} from './tenants/tenant-operations.ts'
+export type { OperationJson } from './operation-records.ts'
+export type { TenancyOperations } from './tenancy-operations.ts'
 export type { TenantRecord } from './tenants/directory.ts'
 export type { TenantInput } from './tenants/input.ts'
 export type { TenantJson } from './tenants/tenant-json.ts'

@@ -4,6 +4,7 @@ import { sharedEntity } from '../classification/entities.ts'
 import { CONTROL_ONLY, marksOf } from '../classification/scope.ts'
 import { newId } from '../ids.ts'
 import { MigrationRun, MigrationRunTenant } from './migration-runs.ts'
+import { TenantOperation } from './tenant-operations.ts'
 
 /** Where a tenant stands in its life; see {@link TRANSITIONS} for what is possible. */
 export const TENANT_STATUSES = ['pending', 'provisioning', 'ready', 'suspended', 'failed', 'archived', 'purging', 'purged'] as const
@@ -138,7 +139,7 @@ export const TenantSetting = sharedEntity({
 })
 
 /** The framework's own entities, created by its own migrations. */
-export const REGISTRY_ENTITIES = [Tenant, TenantInvitation, TenantSetting, MigrationRun, MigrationRunTenant] as const
+export const REGISTRY_ENTITIES = [Tenant, TenantInvitation, TenantSetting, MigrationRun, MigrationRunTenant, TenantOperation] as const
 
 // No tenant reads of the others, whose secrets and settings stand here.
 for (const entity of REGISTRY_ENTITIES) marksOf(entity.meta)[CONTROL_ONLY] = true
