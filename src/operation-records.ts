@@ -3,7 +3,7 @@ import type { EntityManager } from '@mikro-orm/postgresql'
 import { actorKey } from './context/context.ts'
 import { NotFoundError, TenancyError } from './errors.ts'
 import { newId } from './ids.ts'
-import type { Progress } from './provisioning/progress.ts'
+import type { OperationResult, Progress } from './provisioning/progress.ts'
 import { reasonOf } from './provisioning/steps.ts'
 import { tenantLockKey } from './provisioning/tenant-lock.ts'
 import type { TenantRow } from './tenants/directory.ts'
@@ -26,8 +26,6 @@ export interface OperationJson {
   readonly started_at: string
   readonly finished_at: string | null
 }
-
-type Document = Readonly<Record<string, unknown>>
 
 const TABLE = 'public.tenantkit_tenant_operation'
 /** Of each tenant; older ones are removed when one begins. */
@@ -132,17 +130,17 @@ export class OperationRecord implements Progress {
     return this.#told('"steps" = ?::jsonb', [this.#steps])
   }
 
-  succeed(): Promise<void> {
-    return this.#told(`"status" = 'succeeded', "finished_at" = ?`, [new Date()])
+  succeed(result: OperationResult): Promise<void> {
+    return this.#told(`"status" = 'succeeded', "finished_at" = ?, "result" = ?::jsonb`, [new Date(), result])
   }
 
   fail(error: unknown): Promise<void> {
     return this.#told(`"status" = 'failed', "finished_at" = ?, "error" = ?::jsonb`, [new Date(), failureOf(error)])
   }
 
-  /** What it did, once that is known. */
-  result(result: Document): Promise<void> {
-    return Object.keys(result).length === 0 ? Promise.resolve() : this.#told('"result" = ?::jsonb', [result])
+  /** What it did, and what hooks made of it. */
+  result(result: OperationResult): Promise<void> {
+    return this.#told('"result" = ?::jsonb', [result])
   }
 
   /** The operation goes on, whatever becomes of its record: what is done to a tenant must not be left half done for it. */
@@ -179,7 +177,7 @@ function jsonOf(row: Row, isHeld: boolean): OperationJson {
     status: isRunning(row) && !isHeld ? 'interrupted' : row.status,
     actor,
     steps: parsed(row.steps) as readonly OperationStep[],
-    result: parsed(row.result) as Document,
+    result: parsed(row.result) as OperationResult,
     error: parsed(row.error) as OperationFailure | null,
     started_at: new Date(row.started_at).toISOString(),
     finished_at: row.finished_at === null ? null : new Date(row.finished_at).toISOString(),

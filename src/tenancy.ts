@@ -177,7 +177,7 @@ export class Tenancy {
     return this.#parts.events.operation('provision', input.slug, async () => {
       const row = await this.#parts.registry.create(input, record)
       const failures = await this.#parts.operations.notify('provisioned', row)
-      await record.result(failures.length > 0 ? { hook_failures: failures } : {})
+      if (failures.length > 0) await record.result({ hook_failures: failures })
       return toTenantJson(row)
     })
   }
@@ -217,7 +217,7 @@ export class Tenancy {
     const { failures, result } = await this.#parts.events.operation(name, slug, perform)
     const tenant = await this.showTenant(slug)
     const told = failures.length > 0 ? { ...result, hook_failures: failures } : result
-    await record.result(told)
+    if (failures.length > 0) await record.result(told)
     const times = { started_at: started.toISOString(), finished_at: new Date().toISOString() }
     return { operation: { id: record.id, name: operation, status: 'succeeded', tenant: slug, ...times, result: told }, tenant }
   }

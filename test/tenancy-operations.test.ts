@@ -37,7 +37,11 @@ describe('operations on tenants', function () {
       it('are seen while they run, step by step, also by another process', async () => {
         let go = (): void => undefined
         const reached = new Promise<void>(resolve => {
-          seed = () => new Promise<void>(release => void ((go = release), resolve()))
+          seed = () =>
+            new Promise<void>(release => {
+              go = release
+              resolve()
+            })
         })
         const started = await kit.asSystem(() => kit.tenancy.operations.provision({ slug, name: 'Ops', isolation }))
         assert.equal(started.status, 'running')
@@ -81,9 +85,7 @@ describe('operations on tenants', function () {
         const purged = await kit.asSystem(() => kit.tenancy.operations.start(slug, 'purge', { confirm: `DELETE ${slug}` }))
         const { status, result } = await ended(purged.id)
         assert.equal(status, 'succeeded')
-        for (let tries = 0; tries < 100 && !('dropped' in (await kit.tenancy.operations.show(purged.id)).result); tries++)
-          await new Promise(resolve => setTimeout(resolve, 20))
-        assert.isNotEmpty((await kit.tenancy.operations.show(purged.id)).result['dropped'], JSON.stringify(result))
+        assert.isNotEmpty(result['dropped'])
         assert.deepEqual((await of(slug)).map(({ name }) => name).slice(0, 3), ['purge', 'archive', 'migrate'])
       })
     })
@@ -101,7 +103,12 @@ describe('operations on tenants', function () {
       await refused(kit.tenancy.operations.provision({ slug: 'x', name: 'Q', isolation: 'schema' }), 'VALIDATION_FAILED')
       let release = (): void => undefined
       const holding = Promise.withResolvers<void>()
-      const held = withTenantLock(kit.url, 'quiet', () => new Promise<void>(done => void ((release = done), holding.resolve())))
+      const hold = () =>
+        new Promise<void>(done => {
+          release = done
+          holding.resolve()
+        })
+      const held = withTenantLock(kit.url, 'quiet', hold)
       await holding.promise
       await refused(kit.tenancy.operations.start('quiet', 'migrate'), 'OPERATION_CONFLICT')
       release()
@@ -150,7 +157,10 @@ describe('operations on tenants', function () {
   it('are waited for when the tenancy is closed', async () => {
     const own = await createTenancy(kit.options)
     let isSeeded = false
-    seed = () => new Promise(resolve => setTimeout(() => void ((isSeeded = true), resolve()), 200))
+    seed = async () => {
+      await new Promise(resolve => setTimeout(resolve, 200))
+      isSeeded = true
+    }
     await own.runAsSystem('test', () => own.operations.provision({ slug: 'closing', name: 'Closing', isolation: 'schema' }))
     await own.close()
     assert.isTrue(isSeeded)

@@ -2,6 +2,9 @@
 import type { TenantRow } from '../tenants/directory.ts'
 import type { StepStatus } from '../tenants/tenant-operations.ts'
 
+/** Migrations that were `applied`, or resources that were `dropped`. */
+export type OperationResult = Readonly<Record<string, unknown>>
+
 /** Told while the tenant's lock is held: what is said here is true of the tenant. */
 export interface Progress {
   /** It is allowed, and begins. @throws what keeps it from beginning */
@@ -9,20 +12,18 @@ export interface Progress {
   /** Which steps it will have. */
   plan(names: readonly string[]): Promise<void>
   step(name: string, status: StepStatus): Promise<void>
-  /** All steps are done. */
-  succeed(): Promise<void>
+  /** All steps are done, and this is what was done. */
+  succeed(result: OperationResult): Promise<void>
   fail(error: unknown): Promise<void>
 }
 
 const nothing = (): Promise<void> => Promise.resolve()
 
 /** Runs an operation and tells of its beginning and its end, both while the lock is held: nobody sees one that runs and is not worked on. */
-export async function told<T>(row: TenantRow, progress: Progress, work: () => Promise<T>): Promise<T> {
+export async function told(row: TenantRow, progress: Progress, work: () => Promise<OperationResult | void>): Promise<void> {
   await progress.begin(row)
   try {
-    const result = await work()
-    await progress.succeed()
-    return result
+    await progress.succeed((await work()) ?? {})
   } catch (error) {
     await progress.fail(error)
     throw error

@@ -18,7 +18,7 @@ import { checkTenant, checkTenantChange, type CheckedTenant, type TenantChange, 
 import { UNPROVISIONED, assertAllowed, assertChangeable, type LifeOperation } from '../tenants/life.ts'
 import { refuseControlPlane } from './control-plane.ts'
 import { checkFirstAdmin, type CheckPassword, type FirstAdmin } from './first-admin.ts'
-import { UNWATCHED, inOneStep, told, type Progress } from './progress.ts'
+import { UNWATCHED, inOneStep, told, type OperationResult, type Progress } from './progress.ts'
 import { includes, resourcesToDrop } from './resources.ts'
 import { changeTenant, takenError, tenantById, type RowChange } from './store.ts'
 import { reasonOf, runSteps, type Step } from './steps.ts'
@@ -72,11 +72,10 @@ export class TenantRegistry {
     this.#checkAdmin(input.admin)
     return withTenantLock(this.#options.directUrl, checked.slug, async () => {
       const row = await this.#insert(checked)
-      return told(row, progress, async () => {
-        // As if it had been found pending: nothing was tried before, so nothing but what is recorded is undone.
-        await this.#run({ ...row, status: 'pending' } as TenantRow, [], input.admin, progress)
-        return this.#reload(row.slug)
-      })
+      // As if it had been found pending: nothing was tried before, so nothing but what is recorded is undone.
+      const pending = { ...row, status: 'pending' } as TenantRow
+      await told(row, progress, () => this.#run(pending, [], input.admin, progress))
+      return this.#reload(row.slug)
     })
   }
 
@@ -91,8 +90,9 @@ export class TenantRegistry {
     const { tenantMigration } = this.#options
     let applied: readonly string[] | undefined
     const change = async (found: TenantRow) => {
-      if (found.status === 'ready') applied = await inOneStep(progress, 'migrate', () => tenantMigration.up(found))
-      else await this.#provision(found, admin, progress)
+      if (found.status !== 'ready') return this.#provision(found, admin, progress)
+      applied = await inOneStep(progress, 'migrate', () => tenantMigration.up(found))
+      return { applied }
     }
     const row = await this.#locked(slug, operation, change, progress)
     return { row, applied }
@@ -108,9 +108,9 @@ export class TenantRegistry {
     let names: readonly string[] = []
     const change = async (found: TenantRow) => {
       names = await inOneStep(progress, 'migrate', () => this.#options.tenantMigration[way](found, selection))
+      return { applied: names }
     }
-    const row = await this.#locked(slug, 'migrate', change, progress)
-    return { row, names }
+    return { row: await this.#locked(slug, 'migrate', change, progress), names }
   }
 
   async bootstrapAdmin(slug: string, admin: FirstAdmin, progress: Progress = UNWATCHED): Promise<TenantRow> {
@@ -168,6 +168,7 @@ export class TenantRegistry {
           throw new ProvisioningFailedError('drop', UNMARKED, { leftovers: kept.map(labelOf) })
         }
         await this.#set(found, { status: 'purged', statusReason: null, schemaVersion: null, schemaFingerprint: null })
+        return { dropped }
       },
       progress,
     )
@@ -325,7 +326,7 @@ export class TenantRegistry {
   async #locked(
     slug: string,
     operation: LifeOperation | undefined,
-    work: (row: TenantRow) => Promise<void>,
+    work: (row: TenantRow) => Promise<OperationResult | void>,
     progress: Progress = UNWATCHED,
   ): Promise<TenantRow> {
     const before = await this.#reload(slug)

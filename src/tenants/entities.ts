@@ -1,4 +1,5 @@
 /** The registry: tenants, invitations and settings. They are shared entities, audited and softly deleted like an application's own. */
+import { randomUUID } from 'node:crypto'
 import { p } from '@mikro-orm/postgresql'
 import { sharedEntity } from '../classification/entities.ts'
 import { CONTROL_ONLY, marksOf } from '../classification/scope.ts'
@@ -20,6 +21,9 @@ export interface CreatedResource {
   readonly kind: 'schema' | 'database' | 'role'
   readonly name: string
 }
+
+/** 128 random bits are the hash of some token, and nobody knows of which. */
+const hashOfNothing = (): string => randomUUID()
 
 const UNPURGED = "status <> 'purged'"
 /** Those that are migrated. */
@@ -103,7 +107,14 @@ export const TenantInvitation = sharedEntity({
       .onCreate(() => newId()),
     tenant: () => p.manyToOne(Tenant).deleteRule('cascade'),
     email: p.string().length(254),
-    token: p.uuid().hidden(),
+    /**
+     * The hash of the token, as a UUID: who reads the table has no token. An invitation that no workflow has sent has that of a token which
+     * nobody knows.
+     */
+    token: p
+      .uuid()
+      .hidden()
+      .onCreate(() => hashOfNothing()),
     status: p
       .string()
       .$type<'pending' | 'accepted' | 'revoked' | 'expired'>()
