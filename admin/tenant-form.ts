@@ -4,6 +4,7 @@ import type { Tenancy } from '../src/tenancy.ts'
 import type { TenantInput } from '../src/tenants/input.ts'
 import { atFields, notice, type FieldProblems } from './adapter/problems.ts'
 import type { ComponentNames } from './component-names.ts'
+import { personOf } from './person.ts'
 import type { RuledAction } from './registry-rules.ts'
 import { problemsAt, refusalsShown, tenantOf } from './tenant-rows.ts'
 
@@ -55,12 +56,15 @@ export function formActions(tenancy: Tenancy, components: ComponentNames): Reado
   }
 }
 
-async function create(tenancy: Tenancy, request: ActionRequest, { resource, h }: ActionContext): Promise<ActionResponse> {
+async function create(tenancy: Tenancy, request: ActionRequest, { resource, currentAdmin, h }: ActionContext): Promise<ActionResponse> {
   const { values, problems } = valuesOf(request)
   const { facts, problem } = metadataOf(values.metadata)
   if (problem !== undefined) problems['metadata'] = problem
   if (Object.keys(problems).length > 0) throw atFields(problems)
   const { adminEmail: email, adminPassword: password } = values
+  const wantsAdministrator = email !== undefined || password !== undefined
+  if (wantsAdministrator && personOf(currentAdmin)?.permissions.includes('users:write') !== true)
+    throw atFields({ adminEmail: { type: 'forbidden', message: 'This needs the permission users:write' } })
   const input = {
     // Their absence is refused by the same check as everything else, all fields at once.
     slug: values.slug ?? '',
@@ -72,7 +76,7 @@ async function create(tenancy: Tenancy, request: ActionRequest, { resource, h }:
     connectionString: values.connectionString,
     provisioningConnectionString: values.provisioningConnectionString,
     metadata: facts,
-    ...(email === undefined && password === undefined ? {} : { admin: { email: email ?? '', password: password ?? '' } }),
+    ...(!wantsAdministrator ? {} : { admin: { email: email ?? '', password: password ?? '' } }),
   }
   try {
     await tenancy.operations.provision(input)

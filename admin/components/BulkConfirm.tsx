@@ -25,10 +25,10 @@ const Outcomes: React.FC<Pick<ActionProps, 'action' | 'resource'> & { outcomes: 
           <TableBody>
             {outcomes.map(({ slug, status, dropped, code, reason }) => (
               <TableRow key={slug}>
-                <TableCell style={{ verticalAlign: 'top' }}>{slug}</TableCell>
+                <TableCell style={{ verticalAlign: 'top', whiteSpace: 'nowrap' }}>{slug}</TableCell>
                 <TableCell>
                   <Badge variant={status === 'purged' ? 'success' : 'danger'}>{translateComponent(`Tenants.outcome.${status}`)}</Badge>
-                  <Text style={{ overflowWrap: 'anywhere', marginTop: 4 }}>
+                  <Text style={{ overflowWrap: 'anywhere', marginTop: 4, fontWeight: 400 }}>
                     {status === 'kept'
                       ? `${code ?? ''} · ${reason ?? ''}`
                       : dropped.join(', ') || translateComponent('Tenants.outcome.none')}

@@ -38,7 +38,14 @@ export const Field: React.FC<FieldProps> = ({ name, label, value, onChange, erro
         // A browser must not offer to keep what belongs to somebody else.
         <Input {...shared} type={type} autoComplete={type === 'password' ? 'new-password' : 'off'} autoCapitalize="none" />
       )}
-      <FormMessage id={`${id}-hint`}>{error ?? hint ?? ''}</FormMessage>
+      <FormMessage id={`${id}-hint`} style={{ height: 'auto', minHeight: 20, marginBottom: 8 }}>
+        {error ?? hint ?? ''}
+      </FormMessage>
     </FormGroup>
   )
+}
+
+/** Brings what is wrong into view, once it is drawn. */
+export function focusFirstError(): void {
+  setTimeout(() => document.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus(), 0)
 }

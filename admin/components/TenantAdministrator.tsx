@@ -2,7 +2,7 @@
 import React, { useState } from 'react'
 import { Box, Button, DrawerContent, DrawerFooter, MessageBox } from '@adminjs/design-system'
 import { ActionHeader, ApiClient, useNotice, useTranslation, type ActionProps, type NoticeMessage } from 'adminjs'
-import { Field } from './Field.tsx'
+import { Field, focusFirstError } from './Field.tsx'
 
 interface Answer {
   readonly notice?: NoticeMessage
@@ -38,6 +38,7 @@ const TenantAdministrator: React.FC<ActionProps> = ({ record, resource, action }
       const { notice, redirectUrl, record: refused } = (await new ApiClient().recordAction(request)).data as unknown as Answer
       if (notice !== undefined) addNotice(notice)
       setErrors(Object.fromEntries(Object.entries(refused?.errors ?? {}).map(([name, { message }]) => [name, message ?? ''])))
+      if (redirectUrl === undefined) focusFirstError()
       if (redirectUrl !== undefined) window.location.assign(redirectUrl)
     } catch {
       addNotice({ message: translateComponent('Confirm.refused'), type: 'error' })

@@ -1,9 +1,10 @@
 /** A new tenant, or what may change of one: the sections follow isolation and provisioning, secrets are written and never shown. */
 import React, { useEffect, useState } from 'react'
 import { Box, Button, H5, Label } from '@adminjs/design-system'
-import { ApiClient, useNotice, useTranslation, type ActionProps, type NoticeMessage } from 'adminjs'
+import { ApiClient, useCurrentAdmin, useNotice, useTranslation, type ActionProps, type NoticeMessage } from 'adminjs'
+import type { AdminPerson } from '../person.ts'
 import type { TenantProgress } from '../tenant-progress.ts'
-import { Field, type FieldProps } from './Field.tsx'
+import { Field, focusFirstError, type FieldProps } from './Field.tsx'
 
 interface Answer {
   readonly notice?: NoticeMessage
@@ -52,6 +53,8 @@ const TenantForm: React.FC<ActionProps> = ({ record, resource, action }) => {
   const addNotice = useNotice()
   const { translateComponent } = useTranslation()
   const say = (key: string): string => translateComponent(`Tenants.form.${key}`)
+  const [current] = useCurrentAdmin()
+  const mayMake = (current as AdminPerson | null)?.permissions.includes('users:write') === true
   const { makesAdministrators } = (action.custom ?? {}) as { makesAdministrators?: boolean }
 
   useEffect(() => {
@@ -104,7 +107,7 @@ const TenantForm: React.FC<ActionProps> = ({ record, resource, action }) => {
     if (isNew && mode === 'database/manual') fields.push('connectionAlias')
     if (mode === 'database/manual' || (!isNew && mode === 'database/auto')) fields.push('connectionString')
     if (mode.startsWith('database/')) fields.push('provisioningConnectionString')
-    return isNew && makesAdministrators === true ? [...fields, 'adminEmail', 'adminPassword'] : fields
+    return isNew && makesAdministrators === true && mayMake ? [...fields, 'adminEmail', 'adminPassword'] : fields
   }
   const submit = async (event: React.FormEvent): Promise<void> => {
     event.preventDefault()
@@ -117,6 +120,7 @@ const TenantForm: React.FC<ActionProps> = ({ record, resource, action }) => {
       const { notice, redirectUrl, record: refused } = answer.data as unknown as Answer
       if (notice !== undefined) addNotice(notice)
       setErrors(Object.fromEntries(Object.entries(refused?.errors ?? {}).map(([name, { message }]) => [name, message ?? ''])))
+      if (redirectUrl === undefined) focusFirstError()
       if (redirectUrl !== undefined) window.location.assign(redirectUrl)
     } catch {
       addNotice({ message: translateComponent('Confirm.refused'), type: 'error' })

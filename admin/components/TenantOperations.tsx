@@ -7,6 +7,8 @@ import type { TenantProgress } from '../tenant-progress.ts'
 
 const EVERY_MS = 700
 const MARKS: Readonly<Record<string, string>> = { pending: '○', running: '◐', succeeded: '✓', failed: '✕', undone: '↶' }
+/** The design system's own text is so light that it is hard to read. */
+const PLAIN = { fontWeight: 400 } as const
 const VARIANTS: Readonly<Record<string, 'success' | 'danger' | 'info'>> = { running: 'info', succeeded: 'success' }
 
 const Status: React.FC<{ status: string }> = ({ status }) => {
@@ -45,12 +47,12 @@ const Details: React.FC<{ operation: OperationJson }> = ({ operation }) => {
       {error === null ? null : (
         <Box mt="default" p="default" data-testid="operation-error" style={{ borderLeft: '3px solid #c20012', overflowWrap: 'anywhere' }}>
           <Text style={{ fontFamily: 'monospace' }}>{error.code}</Text>
-          <Text>{error.message}</Text>
-          {error.hint === null ? null : <Text>{say('hint', { hint: error.hint })}</Text>}
+          <Text style={PLAIN}>{error.message}</Text>
+          {error.hint === null ? null : <Text style={PLAIN}>{say('hint', { hint: error.hint })}</Text>}
         </Box>
       )}
       {lines.map(line => (
-        <Text key={line} mt="default" style={{ overflowWrap: 'anywhere' }}>
+        <Text key={line} mt="default" style={{ ...PLAIN, overflowWrap: 'anywhere' }}>
           {line}
         </Text>
       ))}
@@ -67,7 +69,7 @@ const Newest: React.FC<{ operation: OperationJson }> = ({ operation }) => {
       <Box flex style={{ gap: 12, alignItems: 'center', flexWrap: 'wrap' }}>
         <b>{say(`names.${name}`)}</b>
         <Status status={status} />
-        <Text style={{ fontWeight: 400 }}>
+        <Text style={PLAIN}>
           <When at={started_at} />
         </Text>
       </Box>
@@ -142,12 +144,12 @@ const TenantOperations: React.FC<BasePropertyProps> = ({ record, resource }) => 
   const [newest, ...earlier] = progress?.operations ?? []
   return (
     <Box mb="xl" p="lg" border="default" width={1} data-testid="operations">
-      <H5 as="h2" mb="lg">
+      <H5 as="h2" style={{ margin: '0 0 12px', fontWeight: 700 }}>
         {say('title')}
       </H5>
       {isLost ? <Text role="alert">{say('failed')}</Text> : null}
       {progress === null && !isLost ? <Loader /> : null}
-      {progress !== null && newest === undefined ? <Text>{say('none')}</Text> : null}
+      {progress !== null && newest === undefined ? <Text style={PLAIN}>{say('none')}</Text> : null}
       {newest === undefined ? null : <Newest operation={newest} />}
       {earlier.length === 0 ? null : (
         <details style={{ marginTop: 16, fontSize: 14 }}>
