@@ -2,6 +2,7 @@
 import type { Locale } from 'adminjs'
 import type { MikroResource } from './adapter/resource.ts'
 import { dashboardWords } from './locale/dashboard.ts'
+import { tenantWords } from './locale/tenants.ts'
 import type { AdminResourceOptions } from './options.ts'
 
 const MESSAGES = {
@@ -34,15 +35,32 @@ export function localeOf(resources: readonly MikroResource[], told: ReadonlyMap<
     language: 'en',
     availableLanguages: ['en'],
     translations: {
-      en: {
-        labels: { ...labels, navigation: '' },
-        messages: { ...MESSAGES, ...dashboardWords.en },
-        actions: ACTIONS,
-        properties: { 'soft_delete_status.active': 'Active', 'soft_delete_status.deleted': 'Deleted', 'soft_delete_status.all': 'All' },
-        resources: Object.fromEntries(own),
-      },
+      en: merged(
+        {
+          labels: { ...labels, navigation: '' },
+          messages: { ...MESSAGES, ...dashboardWords.en },
+          actions: ACTIONS,
+          properties: { 'soft_delete_status.active': 'Active', 'soft_delete_status.deleted': 'Deleted', 'soft_delete_status.all': 'All' },
+          resources: Object.fromEntries(own),
+        },
+        tenantWords.en,
+      ),
     },
   } as Locale
+}
+
+interface Tree {
+  readonly [key: string]: string | Tree
+}
+
+/** The first tree, with what the second one says over it. */
+function merged(below: Tree, above: Tree): Tree {
+  const all: Record<string, string | Tree> = { ...below }
+  for (const [key, value] of Object.entries(above)) {
+    const present = all[key]
+    all[key] = typeof value === 'object' && typeof present === 'object' ? merged(present, value) : value
+  }
+  return all
 }
 
 /** The labels of an entity's own actions. */

@@ -14,6 +14,7 @@ import type { ComponentNames } from './component-names.ts'
 import { deletedActions } from './deleted.ts'
 import type { AdminResourceOptions } from './options.ts'
 import { personOf } from './person.ts'
+import type { RegistryRules } from './registry-rules.ts'
 
 type OneAction = Readonly<Record<string, unknown>> & { readonly isAccessible?: ((context: ActionContext) => boolean) | undefined }
 type Actions = Record<string, OneAction>
@@ -22,6 +23,8 @@ type Actions = Record<string, OneAction>
 export interface ResourceSurroundings {
   readonly components: ComponentNames
   readonly names: ActorNames
+  /** Of the framework's own entities, by name. */
+  readonly registry: ReadonlyMap<string, RegistryRules>
 }
 
 /** The name of the property that stands for the status of a record. */
@@ -59,10 +62,13 @@ const READS: ReadonlySet<string> = new Set(['list', 'search', 'show'])
 /** A resource with its options, all actions fenced. */
 export function resourceOf(resource: MikroResource, options: AdminResourceOptions, around: ResourceSurroundings): ResourceWithOptions {
   const actions: Actions = { ...ownActions(options.actions ?? {}, around.components) }
-  for (const name of BUILT_IN) actions[name] = builtIn(name, resource, around)
+  const rules = around.registry.get(resource.id())
+  for (const name of BUILT_IN) actions[name] = builtIn(name, resource, options, around)
   // What happens to rows of the registry is the registry's to decide.
-  if (resource.hasSoftDelete && !isRegistry(resource)) Object.assign(actions, deletedActions(around.components))
-  for (const [name, action] of Object.entries(actions)) actions[name] = fenced(name, action, resource, options)
+  const hasBin = resource.hasSoftDelete && (!isRegistry(resource) || rules?.isEdited === true)
+  if (hasBin) Object.assign(actions, deletedActions(around.components))
+  for (const [name, action] of Object.entries(rules?.actions ?? {})) actions[name] = joined(actions[name], action)
+  for (const [name, action] of Object.entries(actions)) actions[name] = fenced(name, action, resource, options, rules)
   return {
     resource,
     options: {
@@ -70,28 +76,45 @@ export function resourceOf(resource: MikroResource, options: AdminResourceOption
       sort: { sortBy: resource.meta.primaryKeys[0]!, direction: 'desc' },
       navigation: { name: null, icon: resource.plane === 'tenant' ? 'Database' : 'Globe' },
       ...(options.title === undefined ? {} : { titleProperty: options.title }),
-      listProperties: [...(resource.hasSoftDelete && !isRegistry(resource) ? [STATUS_BADGE] : []), ...columnsOf(resource, options)],
+      listProperties: [...(hasBin ? [STATUS_BADGE] : []), ...columnsOf(resource, options)],
       filterProperties: [...filtersOf(resource, options)],
-      properties: propertiesOf(resource, options, around.components),
+      properties: { ...propertiesOf(resource, options, around.components, hasBin), ...rules?.properties },
       actions: actions as ResourceOptions['actions'],
     } as ResourceOptions,
   }
 }
 
-function builtIn(name: string, resource: MikroResource, { components, names }: ResourceSurroundings): OneAction {
+/** The hooks of both, and of everything else the second one's. */
+function joined(first: OneAction | undefined, second: OneAction): OneAction {
+  const hooks = (name: 'before' | 'after') => [...((first?.[name] ?? []) as unknown[]), ...((second[name] ?? []) as unknown[])]
+  return { ...first, ...second, before: hooks('before'), after: hooks('after') }
+}
+
+function builtIn(
+  name: string,
+  resource: MikroResource,
+  options: AdminResourceOptions,
+  { components, names }: ResourceSurroundings,
+): OneAction {
   const isLive = ({ record }: ActionContext): boolean => record?.param('deletedAt') == null
   if (name === 'bulkDelete') return { ...bulkAction(components, deletion(resource)), isAccessible: isLive }
   if (name === 'delete') return { isAccessible: isLive }
-  if (name === 'edit') return { isAccessible: isLive, before: [withoutKey(resource)], after: [names.hook] }
+  if (name === 'new') return { before: [editableOnly(resource, options)] }
+  if (name === 'edit') return { isAccessible: isLive, before: [editableOnly(resource, options)], after: [names.hook] }
   return name === 'show' ? { after: [names.hook] } : {}
 }
 
-/** AdminJS writes to the id that the form sends, and asks only whether the one in the path may be written. */
-function withoutKey(resource: MikroResource) {
-  const key = resource.meta.primaryKeys[0]!
+/**
+ * AdminJS writes to the id that the form sends, and asks only whether the one in the path may be written. And a form that was forged sends
+ * what is only shown, or not even that.
+ */
+function editableOnly(resource: MikroResource, { readOnly = [], hide = [] }: AdminResourceOptions) {
+  const kept = [resource.meta.primaryKeys[0]!, ...readOnly, ...hide]
+  const isSent = (name: string): boolean => !kept.some(each => name === each || name.startsWith(`${each}.`))
   return (request: ActionRequest): ActionRequest => {
-    const { [key]: _, ...payload } = request.payload ?? {}
-    return { ...request, payload }
+    const version = resource.meta.versionProperty as string | undefined
+    const payload = Object.entries(request.payload ?? {}).filter(([name]) => isSent(name) || name === version)
+    return { ...request, payload: Object.fromEntries(payload) }
   }
 }
 
@@ -106,13 +129,26 @@ function deletion(resource: MikroResource) {
 }
 
 /** Mode and permission come before everything else that an action asks. */
-function fenced(name: string, action: OneAction, resource: MikroResource, options: AdminResourceOptions): OneAction {
+function fenced(
+  name: string,
+  action: OneAction,
+  resource: MikroResource,
+  options: AdminResourceOptions,
+  rules: RegistryRules | undefined,
+): OneAction {
+  const ruled = rules?.needs[name]
   const isRead = READS.has(name)
   const custom = options.actions?.[name]
-  const needs = isRead ? [isRegistry(resource) ? 'tenants:read' : 'data:read'] : [custom?.permission ?? NEEDS[name] ?? 'data:write']
+  const needs = isRead
+    ? [isRegistry(resource) ? 'tenants:read' : 'data:read']
+    : [...(ruled ?? [custom?.permission ?? NEEDS[name] ?? 'data:write'])]
   if (!isRead && options.permission !== undefined) needs.push(options.permission)
   const isLocked =
-    !isRead && custom === undefined && (isRegistry(resource) || options.locked === true || (name === 'new' && !canBeMade(resource)))
+    !isRead &&
+    custom === undefined &&
+    ((isRegistry(resource) && ruled === undefined) ||
+      options.locked === true ||
+      (name === 'new' && ruled === undefined && !canBeMade(resource)))
   const admits = (context: ActionContext): boolean => {
     const person = personOf(context.currentAdmin)
     if (person === undefined || isLocked || !needs.every(permission => person.permissions.includes(permission))) return false
@@ -150,7 +186,12 @@ function filtersOf(resource: MikroResource, options: AdminResourceOptions): read
   return [...plain.map(each => each.name()), ...(resource.hasSoftDelete ? ['createdAt', STATUS_FILTER] : [])]
 }
 
-function propertiesOf(resource: MikroResource, options: AdminResourceOptions, components: ComponentNames): Record<string, PropertyOptions> {
+function propertiesOf(
+  resource: MikroResource,
+  options: AdminResourceOptions,
+  components: ComponentNames,
+  hasBin: boolean,
+): Record<string, PropertyOptions> {
   const properties: Record<string, PropertyOptions> = {}
   const shownAs = (list: boolean, filter: boolean, show: boolean, edit: boolean) => ({ isVisible: { list, filter, show, edit } })
   for (const property of resource.properties()) {
@@ -176,7 +217,7 @@ function propertiesOf(resource: MikroResource, options: AdminResourceOptions, co
       custom: { fields },
     }
   }
-  if (resource.hasSoftDelete && !isRegistry(resource)) {
+  if (hasBin) {
     properties[STATUS_BADGE] = {
       ...shownAs(true, false, true, false),
       position: -10,

@@ -14,8 +14,8 @@ import { dashboardOf } from './dashboard.ts'
 import { localeOf } from './locale.ts'
 import type { AdminResourceOptions, ResolvedAdminOptions } from './options.ts'
 import { BASE, LOG_IN, LOG_OUT, tenantPath } from './paths.ts'
+import { REGISTRY_RESOURCES, registryRules } from './registry.ts'
 import { resourceOf } from './resources.ts'
-import { tenantResource } from './tenants.ts'
 
 /** The control plane's back office, or a tenant's. */
 export type Mode = 'global' | 'tenant'
@@ -34,9 +34,10 @@ export interface AdminSite {
 export async function buildSite(tenancy: Tenancy, options: ResolvedAdminOptions): Promise<AdminSite> {
   const components = Object.fromEntries(ADDED.map(name => [name, name])) as ComponentNames
   const names = new ActorNames(tenancy, options.accounts)
+  const registry = registryRules(tenancy, components)
   const entities = await mikroResources(tenancy, options)
-  const told = new Map(entities.map(({ meta: { className } }) => [className, toldOf(tenancy, className, options)]))
-  const resources = entities.map(each => resourceOf(each, told.get(each.meta.className) ?? {}, { components, names }))
+  const told = new Map(entities.map(({ meta: { className } }) => [className, toldOf(className, options)]))
+  const resources = entities.map(each => resourceOf(each, told.get(each.meta.className) ?? {}, { components, names, registry }))
   const admin = new AdminJS({
     ...adminOptions(options, resources),
     dashboard: { component: components.Dashboard, handler: dashboardOf(tenancy, entities) },
@@ -56,9 +57,9 @@ export async function buildSite(tenancy: Tenancy, options: ResolvedAdminOptions)
 }
 
 /** What an entity is told: what the application says, beside what the framework knows of its own. */
-function toldOf(tenancy: Tenancy, name: string, { resources }: ResolvedAdminOptions): AdminResourceOptions {
+function toldOf(name: string, { resources }: ResolvedAdminOptions): AdminResourceOptions {
   const own = resources[name] || {}
-  const base = name === 'Tenant' ? tenantResource(tenancy) : {}
+  const base = REGISTRY_RESOURCES.get(name) ?? {}
   return { ...base, ...own, actions: { ...base.actions, ...own.actions } }
 }
 
@@ -86,7 +87,14 @@ function rootPath(): string {
 }
 
 /** What the framework records itself: nobody edits it, and a list of its rows says little. */
-const RECORDS: ReadonlySet<string> = new Set(['AuditEvent', 'SharedAuditEvent', 'MigrationRun', 'MigrationRunTenant', 'TenantUsage'])
+const RECORDS: ReadonlySet<string> = new Set([
+  'AuditEvent',
+  'SharedAuditEvent',
+  'MigrationRun',
+  'MigrationRunTenant',
+  'TenantUsage',
+  'TenantOperation',
+])
 
 async function mikroResources(tenancy: Tenancy, { resources }: ResolvedAdminOptions): Promise<readonly MikroResource[]> {
   const metadata = await tenancy.runAsSystem('admin', async () => [...controlEm().getMetadata().getAll().values()])

@@ -1,92 +1,102 @@
 /** The registry in the panel: what can be done to a tenant, as far as its status allows. Every rule is the registry's own. */
-import type { ActionContext } from 'adminjs'
-import { controlEm } from '../src/context/context.ts'
-import { NotFoundError } from '../src/errors.ts'
+import { AppError, type ActionContext, type ActionRequest, type RecordActionResponse } from 'adminjs'
 import type { Tenancy } from '../src/tenancy.ts'
-import { Tenant, type TenantStatus } from '../src/tenants/entities.ts'
-import { ALLOWED, type LifeOperation } from '../src/tenants/life.ts'
-import type { AdminAction, AdminActionCall, AdminResourceOptions } from './options.ts'
+import type { LifeOperation } from '../src/tenants/life.ts'
+import type { ComponentNames } from './component-names.ts'
+import type { AdminResourceOptions } from './options.ts'
+import type { RegistryRules, RuledAction } from './registry-rules.ts'
+import { administratorAction } from './tenant-administrator.ts'
+import { deletionOfMany } from './tenant-deletion.ts'
+import { formActions } from './tenant-form.ts'
+import { OPERATIONS_SECTION, operationsAction } from './tenant-progress.ts'
+import { allows, confirmationIn, refusalsShown, tenantOf } from './tenant-rows.ts'
 
 interface Description {
   readonly operation: Exclude<LifeOperation, 'bootstrap_admin'>
-  readonly label: string
-  readonly question: string
   readonly icon: string
   readonly permission: string
+  /** Whether it is started and watched, instead of waited for. */
+  readonly isLong?: boolean
   readonly phrase?: string
 }
 
+const RUN = 'operations:run'
+/** In this order they stand on the page of a tenant. */
 const DESCRIPTIONS: readonly Description[] = [
-  {
-    operation: 'provision_and_migrate',
-    label: 'Provision & migrate',
-    question: 'Make what is missing, and apply all migrations?',
-    icon: 'PlayCircle',
-    permission: 'operations:run',
-  },
-  { operation: 'provision', label: 'Provision', question: 'Make what is missing?', icon: 'Box', permission: 'operations:run' },
-  { operation: 'migrate', label: 'Migrate', question: 'Apply all migrations?', icon: 'ArrowUpCircle', permission: 'operations:run' },
-  {
-    operation: 'suspend',
-    label: 'Suspend',
-    question: 'Refuse this tenant to everyone until it is resumed?',
-    icon: 'PauseCircle',
-    permission: 'operations:run',
-  },
-  { operation: 'resume', label: 'Resume', question: 'Let this tenant serve again?', icon: 'Play', permission: 'operations:run' },
-  {
-    operation: 'archive',
-    label: 'Archive',
-    question: 'Refuse this tenant to everyone? All its data is kept, and it can be restored.',
-    icon: 'Archive',
-    permission: 'tenants:write',
-  },
-  { operation: 'restore', label: 'Restore', question: 'Return to the former status?', icon: 'RotateCcw', permission: 'operations:run' },
-  {
-    operation: 'purge',
-    label: 'Delete permanently',
-    question: 'Drop the data of this tenant? There is no way back.',
-    icon: 'AlertTriangle',
-    permission: 'tenants:purge',
-    phrase: 'DELETE {slug}',
-  },
+  { operation: 'retry', icon: 'RefreshCw', permission: RUN, isLong: true },
+  { operation: 'provision_and_migrate', icon: 'PlayCircle', permission: RUN, isLong: true },
+  { operation: 'provision', icon: 'Box', permission: RUN, isLong: true },
+  { operation: 'migrate', icon: 'ArrowUpCircle', permission: RUN, isLong: true },
+  { operation: 'suspend', icon: 'PauseCircle', permission: RUN },
+  { operation: 'resume', icon: 'Play', permission: RUN },
+  { operation: 'archive', icon: 'Archive', permission: 'tenants:write' },
+  { operation: 'restore', icon: 'RotateCcw', permission: RUN },
+  { operation: 'purge', icon: 'AlertTriangle', permission: 'tenants:purge', isLong: true, phrase: 'DELETE {slug}' },
 ]
 
 /** What the panel is told of the entity `Tenant`, unless the application says otherwise. */
-export function tenantResource(tenancy: Tenancy): AdminResourceOptions {
-  return {
-    list: ['status', 'slug', 'name', 'isolationMode', 'provisioningMode', 'schemaVersion'],
-    hide: ['createdResources', 'schemaFingerprint', 'version'],
-    actions: Object.fromEntries(DESCRIPTIONS.map(description => [description.operation, actionOf(tenancy, description)])),
-  }
+export const tenantResource: AdminResourceOptions = {
+  list: ['status', 'slug', 'name', 'isolationMode', 'provisioningMode', 'schemaVersion'],
+  hide: ['createdResources', 'schemaFingerprint', 'version'],
 }
 
-function actionOf(tenancy: Tenancy, { operation, ...texts }: Description): AdminAction {
-  const allowed: readonly TenantStatus[] = ALLOWED[operation]
+/** What can be done to tenants, and what it takes. */
+export function tenantRules(tenancy: Tenancy, components: ComponentNames): RegistryRules {
+  const makesAdministrators = tenancy.operations.makesAdministrators
   return {
-    ...texts,
-    isAccessible: ({ record }: ActionContext) => record === undefined || allowed.includes(record.param('status') as TenantStatus),
-    run: async ({ id, confirmation }: AdminActionCall) => {
-      const row = await controlEm().findOne(Tenant, { id }, { filters: { notDeleted: false } })
-      if (row === null) throw new NotFoundError('tenant')
-      if (operation === 'archive') {
-        await tenancy.archive(row.slug)
-        return `${row.slug} is archived.`
-      }
-      const { operation: report, tenant } = await tenancy.operate(row.slug, operation, { confirm: confirmation })
-      return told(row.slug, tenant.status, report.result)
+    needs: {
+      new: ['tenants:write'],
+      edit: ['tenants:write'],
+      [OPERATIONS_SECTION]: ['tenants:read'],
+      // Whoever makes an administrator decides who sees the tenant's data.
+      bootstrap_admin: [RUN, 'users:write'],
+      purge_selected: ['tenants:purge'],
+      ...Object.fromEntries(DESCRIPTIONS.map(({ operation, permission }) => [operation, [permission]])),
+    },
+    actions: {
+      ...formActions(tenancy, components),
+      [OPERATIONS_SECTION]: operationsAction(tenancy),
+      ...Object.fromEntries(DESCRIPTIONS.map(description => [description.operation, operationAction(tenancy, components, description)])),
+      ...(makesAdministrators ? { bootstrap_admin: administratorAction(tenancy, components) } : {}),
+      purge_selected: deletionOfMany(tenancy, components),
+    },
+    properties: {
+      [OPERATIONS_SECTION]: {
+        position: -20,
+        hideLabel: true,
+        isVisible: { list: false, filter: false, show: true, edit: false },
+        components: { show: components.TenantOperations },
+      },
     },
   }
 }
 
-/** What was really done: migrations that were applied, resources that were dropped. */
-function told(slug: string, status: string, { applied, dropped }: Readonly<Record<string, unknown>>): string {
-  const counted = Array.isArray(applied) ? ` ${applied.length === 0 ? 'No migration was pending.' : `Applied: ${applied.join(', ')}.`}` : ''
-  const names = Array.isArray(dropped) ? dropped.map(each => nameOf(each)).join(', ') : ''
-  return `${slug} is ${status}.${counted}${names === '' ? '' : ` Dropped: ${names}.`}`
-}
-
-function nameOf(resource: unknown): string {
-  const { kind = '', name = '' } = (typeof resource === 'object' && resource !== null ? resource : {}) as { kind?: string; name?: string }
-  return typeof resource === 'string' ? resource : `${kind} ${name}`.trim()
+function operationAction(tenancy: Tenancy, components: ComponentNames, { operation, icon, isLong, phrase }: Description): RuledAction {
+  return {
+    actionType: 'record',
+    icon,
+    component: components.ConfirmAction,
+    showInDrawer: true,
+    variant: phrase === undefined ? 'default' : 'danger',
+    custom: { words: operation, ...(phrase === undefined ? {} : { phrase }) },
+    isAccessible: allows(operation),
+    handler: async (request: ActionRequest, _response: unknown, context: ActionContext): Promise<RecordActionResponse> => {
+      const { record, resource, currentAdmin, h } = context
+      if (record === undefined) throw new AppError('The record is gone.')
+      if (request.method !== 'post') return { record: record.toJSON(currentAdmin) }
+      const { slug } = await tenantOf(record.id())
+      const confirm = confirmationIn(request)
+      const notice = await refusalsShown(async () => {
+        if (isLong === true) {
+          await tenancy.operations.start(slug, operation, { confirm })
+          return { message: 'tenantOperationStarted', options: { slug } }
+        }
+        const { status } = operation === 'archive' ? await tenancy.archive(slug) : (await tenancy.operate(slug, operation)).tenant
+        return { message: 'tenantOperationDone', options: { slug, status } }
+      })
+      const fresh = (await resource.findOne(record.id(), context)) ?? record
+      const redirectUrl = h.recordActionUrl({ resourceId: resource.id(), recordId: record.id(), actionName: 'show' })
+      return { record: fresh.toJSON(currentAdmin), notice: { type: 'success', ...notice }, redirectUrl }
+    },
+  }
 }

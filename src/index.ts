@@ -85,6 +85,15 @@ export type {
   UsageQuery,
   UsageReport,
 } from './usage/usage-types.ts'
+export {
+  TenantOperation,
+  type OperationFailure,
+  type OperationStatus,
+  type OperationStep,
+  type StepStatus,
+} from './tenants/tenant-operations.ts'
+export type { OperationJson } from './operation-records.ts'
+export type { TenancyOperations } from './tenancy-operations.ts'
 export type { TenantRecord } from './tenants/directory.ts'
 export type { TenantInput } from './tenants/input.ts'
 export type { TenantJson } from './tenants/tenant-json.ts'

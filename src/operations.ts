@@ -1,6 +1,7 @@
 /** The operations on tenants by name, and the hooks that are told of them. */
 import { UnknownOperationError, ValidationFailedError } from './errors.ts'
 import type { AdminInput, TenancyHooks } from './options.ts'
+import type { Progress } from './provisioning/progress.ts'
 import { reasonOf } from './provisioning/steps.ts'
 import type { TenantRegistry } from './provisioning/tenant-registry.ts'
 import type { HookFailure, OperationOptions, Performed } from './tenancy-types.ts'
@@ -20,30 +21,30 @@ export class Operations {
   }
 
   /** @throws UNKNOWN_OPERATION, INVALID_STATE, CONFIRMATION_REQUIRED, OPERATION_CONFLICT, PROVISIONING_FAILED */
-  async perform(slug: string, operation: OperationName, options: OperationOptions): Promise<Performed> {
+  async perform(slug: string, operation: OperationName, options: OperationOptions, progress: Progress): Promise<Performed> {
     switch (operation) {
       case 'provision':
       case 'provision_and_migrate':
       case 'retry': {
-        const { row, applied } = await this.#registry.provision(slug, operation, options.admin)
+        const { row, applied } = await this.#registry.provision(slug, operation, options.admin, progress)
         if (applied === undefined) return { failures: await this.notify('provisioned', row), result: {} }
         return { failures: await this.#notifyMigrated(row, applied), result: { applied } }
       }
       case 'migrate': {
-        const { row, names: applied } = await this.#registry.migrate(slug)
+        const { row, names: applied } = await this.#registry.migrate(slug, 'up', {}, progress)
         return { failures: await this.#notifyMigrated(row, applied), result: { applied } }
       }
       case 'bootstrap_admin':
-        await this.#registry.bootstrapAdmin(slug, required(options.admin))
+        await this.#registry.bootstrapAdmin(slug, required(options.admin), progress)
         return { failures: [], result: {} }
       case 'suspend':
-        return { failures: await this.notify('suspended', await this.#registry.suspend(slug)), result: {} }
+        return { failures: await this.notify('suspended', await this.#registry.suspend(slug, progress)), result: {} }
       case 'resume':
-        return { failures: await this.notify('resumed', await this.#registry.resume(slug)), result: {} }
+        return { failures: await this.notify('resumed', await this.#registry.resume(slug, progress)), result: {} }
       case 'restore':
-        return { failures: await this.notify('restored', await this.#registry.restore(slug)), result: {} }
+        return { failures: await this.notify('restored', await this.#registry.restore(slug, progress)), result: {} }
       case 'purge': {
-        const { row, dropped } = await this.#registry.purge(slug, options.confirm)
+        const { row, dropped } = await this.#registry.purge(slug, options.confirm, progress)
         return { failures: await this.notify('purged', row), result: { dropped } }
       }
     }

@@ -7,6 +7,7 @@ import { Diagnosis } from './diagnosis/diagnosis.ts'
 import { Fleet } from './fleet.ts'
 import { Migrations } from './migrations/migrations.ts'
 import { parseSlug } from './naming.ts'
+import { OperationRecords } from './operation-records.ts'
 import { Operations } from './operations.ts'
 import type { ResolvedOptions } from './options.ts'
 import { reasonOf } from './provisioning/steps.ts'
@@ -83,6 +84,7 @@ export function composeParts(options: ResolvedOptions, orm: RuntimeOrm) {
     bootstrapAdmin: given.bootstrapAdmin && (async input => given.bootstrapAdmin?.(input)),
   })
   const operations = new Operations(registry, options.hooks)
+  const records = new OperationRecords(() => orm.control())
   const history = new TenancyHistory({ control: () => orm.control(), directory, runs: runs })
   const usage = new TenancyUsage({
     ...options.usage,
@@ -116,7 +118,7 @@ export function composeParts(options: ResolvedOptions, orm: RuntimeOrm) {
     directUrl,
     roles,
   })
-  return { connections, directory, registry, migrations, operations, runs, history, usage, events, fleet, diagnosis }
+  return { connections, directory, registry, migrations, operations, records, runs, history, usage, events, fleet, diagnosis }
 }
 
 /** Each takes a lane and a session of its own at most, beside the pool of requests, the run's session and the directory's. */

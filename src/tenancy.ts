@@ -8,16 +8,17 @@ import type { DriftOptions, DriftReport } from './diagnosis/drift.ts'
 import type { CheckFinding } from './diagnosis/finding.ts'
 import type { Fleet } from './fleet.ts'
 import type { MigrateOptions, MigrateReport } from './fleet/migrate-options.ts'
-import { newId } from './ids.ts'
 import type { CreateFileOptions } from './migrations/migrations.ts'
 import type { MigrationTarget } from './migrations/runner.ts'
 import { isSlug, parseSlug } from './naming.ts'
+import type { OperationRecord } from './operation-records.ts'
 import { operationOf } from './operations.ts'
 import { composeParts, type Parts } from './parts.ts'
 import { resolveOptions, type ResolvedOptions, type TenancyOptions } from './options.ts'
 import { RuntimeOrm } from './strategies/runtime-orm.ts'
 import type { OperationOptions, OperationReport, ProvisionInput, RunOptions, TenancyStatistics } from './tenancy-types.ts'
 import type { TenancyHistory } from './tenancy-history.ts'
+import { TenancyOperations } from './tenancy-operations.ts'
 import type { TenantRecord } from './tenants/directory.ts'
 import type { TenantChange } from './tenants/input.ts'
 import { assertServing } from './tenants/life.ts'
@@ -47,12 +48,22 @@ export class Tenancy {
   readonly #options: ResolvedOptions
   readonly #orm: RuntimeOrm
   readonly #parts: Parts
+  /** What is done to tenants, while it is done and afterwards. */
+  readonly operations: TenancyOperations
 
   /** @internal Use {@link createTenancy}. */
   constructor(options: ResolvedOptions, orm: RuntimeOrm) {
     this.#options = options
     this.#orm = orm
     this.#parts = composeParts(options, orm)
+    this.operations = new TenancyOperations({
+      records: this.#parts.records,
+      row: slug => this.#parts.directory.row(slug),
+      provision: (input, record) => this.#provision(input, record),
+      operate: (slug, operation, given, record) => this.#operate(slug, operation, given, record),
+      runAsActor: (actor, work) => this.runAsActor(actor, work),
+      makesAdministrators: options.given.bootstrapAdmin !== undefined,
+    })
   }
 
   /** What changed, by whom and when: in the control plane and in each tenant. */
@@ -167,9 +178,14 @@ export class Tenancy {
    * @throws VALIDATION_FAILED, RESERVED_NAME, SLUG_TAKEN, ALIAS_TAKEN, SCHEMA_TAKEN, PROVISIONING_FAILED, OPERATION_CONFLICT, NO_ACTOR
    */
   async provision(input: ProvisionInput): Promise<TenantJson> {
+    return this.#provision(input, this.#parts.records.open('provision'))
+  }
+
+  async #provision(input: ProvisionInput, record: OperationRecord): Promise<TenantJson> {
     return this.#parts.events.operation('provision', input.slug, async () => {
-      const row = await this.#parts.registry.create(input)
-      await this.#parts.operations.notify('provisioned', row)
+      const row = await this.#parts.registry.create(input, record)
+      const failures = await this.#parts.operations.notify('provisioned', row)
+      if (failures.length > 0) await record.result({ hook_failures: failures })
       return toTenantJson(row)
     })
   }
@@ -186,7 +202,7 @@ export class Tenancy {
   /** Archives a tenant: it is refused to everyone, and all its data is kept. @throws INVALID_STATE */
   async archive(slug: string): Promise<TenantJson> {
     return this.#parts.events.operation('archive', slug, async () => {
-      const row = await this.#parts.registry.archive(parseSlug(slug))
+      const row = await this.#parts.registry.archive(parseSlug(slug), this.#parts.records.open('archive'))
       await this.#parts.operations.notify('archived', row)
       return toTenantJson(row)
     })
@@ -198,14 +214,20 @@ export class Tenancy {
    * @throws UNKNOWN_OPERATION, INVALID_STATE, CONFIRMATION_REQUIRED, OPERATION_CONFLICT, PROVISIONING_FAILED
    */
   async operate(slug: string, operation: string, options: OperationOptions = {}): Promise<OperationReport> {
+    return this.#operate(slug, operation, options, this.#parts.records.open(operation))
+  }
+
+  async #operate(slug: string, operation: string, options: OperationOptions, record: OperationRecord): Promise<OperationReport> {
     const name = operationOf(operation)
     if (!isSlug(slug)) parseSlug(slug)
     const started = new Date()
-    const { failures, result } = await this.#parts.events.operation(name, slug, () => this.#parts.operations.perform(slug, name, options))
+    const perform = () => this.#parts.operations.perform(slug, name, options, record)
+    const { failures, result } = await this.#parts.events.operation(name, slug, perform)
     const tenant = await this.showTenant(slug)
     const told = failures.length > 0 ? { ...result, hook_failures: failures } : result
+    if (failures.length > 0) await record.result(told)
     const times = { started_at: started.toISOString(), finished_at: new Date().toISOString() }
-    return { operation: { id: newId(), name: operation, status: 'succeeded', tenant: slug, ...times, result: told }, tenant }
+    return { operation: { id: record.id, name: operation, status: 'succeeded', tenant: slug, ...times, result: told }, tenant }
   }
 
   /**
@@ -302,6 +324,7 @@ export class Tenancy {
 
   /** Closes every connection, then what `options.close` closes. */
   async close(): Promise<void> {
+    await this.operations.settled()
     try {
       await this.#parts.usage.close()
       await this.#parts.directory.close()

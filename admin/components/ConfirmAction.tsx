@@ -1,67 +1,35 @@
 /** Asks before an action on one record, and posts. */
-import React, { useId, useState } from 'react'
-import { Button, DrawerContent, DrawerFooter, FormGroup, Input, Label, MessageBox, Text } from '@adminjs/design-system'
-import { ActionHeader, ApiClient, useNotice, type ActionProps, type RecordActionResponse } from 'adminjs'
+import React from 'react'
+import { Text } from '@adminjs/design-system'
+import { ApiClient, useTranslation, type ActionProps } from 'adminjs'
+import { Confirmation, type Answer } from './Confirmation.tsx'
+
+/** `words` names texts of our own; an application gives its texts as they are. */
+interface Texts {
+  readonly words?: string
+  readonly label?: string
+  readonly question?: string
+  readonly phrase?: string
+}
 
 const ConfirmAction: React.FC<ActionProps> = ({ record, resource, action }) => {
-  const [isBusy, setBusy] = useState(false)
-  const addNotice = useNotice()
-  const [typed, setTyped] = useState('')
-  const id = useId()
-  const { label, question, phrase: template } = action.custom as { label: string; question: string; phrase?: string }
-  const phrase = template?.replace(/\{(\w+)\}/g, (_, name: string) => String(record?.params[name] ?? ''))
-  const run = async (): Promise<void> => {
-    setBusy(true)
-    try {
-      const { data } = await new ApiClient().recordAction({
-        resourceId: resource.id,
-        recordId: record?.id ?? '',
-        actionName: action.name,
-        method: 'post',
-        data: { confirm_hard_delete: typed },
-      })
-      const { notice, redirectUrl } = data as RecordActionResponse
-      if (notice !== undefined) addNotice(notice)
-      if (redirectUrl !== undefined) window.location.assign(redirectUrl)
-    } catch {
-      addNotice({ message: 'This was refused. Nothing was changed.', type: 'error' })
-    } finally {
-      setBusy(false)
-    }
+  const { translateComponent, translateAction } = useTranslation()
+  const { words, label, question, phrase } = action.custom as unknown as Texts
+  const send = async (data: object): Promise<Answer> => {
+    const request = { resourceId: resource.id, recordId: record?.id ?? '', actionName: action.name, method: 'post' as const, data }
+    return (await new ApiClient().recordAction(request)).data as Answer
   }
   return (
-    <>
-      <DrawerContent>
-        <ActionHeader omitActions resource={resource} action={action} />
-        <MessageBox variant={phrase === undefined ? 'info' : 'danger'} message={question} mb="lg" />
-        <Text>{record?.title}</Text>
-        {phrase === undefined ? null : (
-          <FormGroup mt="xl">
-            <Label htmlFor={id} required>
-              Type {phrase} to confirm
-            </Label>
-            <Input
-              id={id}
-              name="confirm_hard_delete"
-              value={typed}
-              autoComplete="off"
-              onChange={(event: React.ChangeEvent<HTMLInputElement>) => setTyped(event.target.value)}
-            />
-          </FormGroup>
-        )}
-      </DrawerContent>
-      <DrawerFooter>
-        <Button
-          variant="contained"
-          color={phrase === undefined ? 'primary' : 'danger'}
-          disabled={isBusy || (phrase !== undefined && typed !== phrase)}
-          onClick={() => void run()}
-          data-testid="confirm"
-        >
-          {label}
-        </Button>
-      </DrawerFooter>
-    </>
+    <Confirmation
+      action={action}
+      resource={resource}
+      title={words === undefined ? (question ?? '') : translateComponent(`Tenants.questions.${words}`)}
+      button={words === undefined ? (label ?? '') : translateAction(action.name, resource.id)}
+      phrase={phrase?.replace(/\{(\w+)\}/g, (_, name: string) => String(record?.params[name] ?? ''))}
+      send={send}
+    >
+      <Text>{record?.title}</Text>
+    </Confirmation>
   )
 }
 

@@ -5,6 +5,7 @@ import { Tenantkit0001TenantHistory, Tenantkit0002History } from './history-migr
 import { SharedMigration } from './migration.ts'
 import { Tenantkit0003MigrationRuns } from './migration-runs-migration.ts'
 import { Tenantkit0005TenantUsage } from './usage-migration.ts'
+import { Tenantkit0006TenantOperations } from './tenant-operations-migration.ts'
 
 /** What the control plane keeps of itself, by key: the prefix of names it was set up with. No entity stands for it. */
 export const CONTROL_TABLE = 'tenantkit_control'
@@ -132,6 +133,7 @@ export const BUNDLED: Readonly<Record<Plane, readonly { readonly name: string; r
     { name: 'tenantkit_0003_migration_runs', migration: Tenantkit0003MigrationRuns as unknown as MigrationClass },
     { name: 'tenantkit_0004_admin_sessions', migration: Tenantkit0004AdminSessions as unknown as MigrationClass },
     { name: 'tenantkit_0005_tenant_usage', migration: Tenantkit0005TenantUsage as unknown as MigrationClass },
+    { name: 'tenantkit_0006_tenant_operations', migration: Tenantkit0006TenantOperations as unknown as MigrationClass },
   ],
   tenant: [{ name: 'tenantkit_0001_history', migration: Tenantkit0001TenantHistory as unknown as MigrationClass }],
 }

@@ -1,6 +1,7 @@
 /** Runs steps in order; when one fails, what was done is undone in reverse, the failed step included. */
 import { ProvisioningFailedError, TenancyError } from '../errors.ts'
 import { reasonOf as innermostReason } from '../migrations/errors.ts'
+import { UNWATCHED, type Progress } from './progress.ts'
 
 /** One step. `down` must be safe to run when `up` was not, or only half, done. */
 export interface Step {
@@ -15,24 +16,35 @@ export interface Step {
  * @throws PROVISIONING_FAILED with `details.step`, and `details.leftovers` where undoing failed as well. Refusals of the input (status below 500)
  * are thrown as they are, after undoing.
  */
-export async function runSteps(steps: readonly Step[]): Promise<void> {
+export async function runSteps(steps: readonly Step[], progress: Progress = UNWATCHED): Promise<void> {
   const started: Step[] = []
+  await progress.plan(steps.map(({ name }) => name))
   for (const step of steps) {
     started.unshift(step)
+    await progress.step(step.name, 'running')
     try {
       await step.up()
+      await progress.step(step.name, 'succeeded')
     } catch (cause) {
-      const leftovers = await undo(started)
+      await progress.step(step.name, 'failed')
+      const leftovers = await undo(started, progress)
       if (cause instanceof TenancyError && cause.status < 500 && leftovers.length === 0) throw cause
       throw new ProvisioningFailedError(step.name, reasonOf(cause), { cause, leftovers })
     }
   }
 }
 
-async function undo(steps: readonly Step[]): Promise<string[]> {
+async function undo(steps: readonly Step[], progress: Progress): Promise<string[]> {
   const leftovers: string[] = []
-  for (const step of steps) {
-    await step.down?.().catch((error: unknown) => leftovers.push(`${step.name}: ${reasonOf(error)}`))
+  for (const [at, step] of steps.entries()) {
+    if (step.down === undefined) continue
+    try {
+      await step.down()
+      // The first one is the step that failed, and stays so.
+      if (at > 0) await progress.step(step.name, 'undone')
+    } catch (error) {
+      leftovers.push(`${step.name}: ${reasonOf(error)}`)
+    }
   }
   return leftovers
 }

@@ -18,6 +18,7 @@ import { checkTenant, checkTenantChange, type CheckedTenant, type TenantChange, 
 import { UNPROVISIONED, assertAllowed, assertChangeable, type LifeOperation } from '../tenants/life.ts'
 import { refuseControlPlane } from './control-plane.ts'
 import { checkFirstAdmin, type CheckPassword, type FirstAdmin } from './first-admin.ts'
+import { UNWATCHED, inOneStep, told, type OperationResult, type Progress } from './progress.ts'
 import { includes, resourcesToDrop } from './resources.ts'
 import { changeTenant, takenError, tenantById, type RowChange } from './store.ts'
 import { reasonOf, runSteps, type Step } from './steps.ts'
@@ -66,13 +67,14 @@ export class TenantRegistry {
   }
 
   /** @throws VALIDATION_FAILED, RESERVED_NAME, SLUG_TAKEN, ALIAS_TAKEN, SCHEMA_TAKEN, PROVISIONING_FAILED, OPERATION_CONFLICT */
-  async create(input: TenantInput & { readonly admin?: FirstAdmin | undefined }): Promise<TenantRow> {
+  async create(input: TenantInput & { readonly admin?: FirstAdmin | undefined }, progress: Progress = UNWATCHED): Promise<TenantRow> {
     const checked = checkTenant(input, this.#options.prefix)
     this.#checkAdmin(input.admin)
     return withTenantLock(this.#options.directUrl, checked.slug, async () => {
       const row = await this.#insert(checked)
       // As if it had been found pending: nothing was tried before, so nothing but what is recorded is undone.
-      await this.#run({ ...row, status: 'pending' } as TenantRow, [], input.admin)
+      const pending = { ...row, status: 'pending' } as TenantRow
+      await told(row, progress, () => this.#run(pending, [], input.admin, progress))
       return this.#reload(row.slug)
     })
   }
@@ -82,13 +84,17 @@ export class TenantRegistry {
     slug: string,
     operation: 'provision' | 'provision_and_migrate' | 'retry',
     admin?: FirstAdmin,
+    progress: Progress = UNWATCHED,
   ): Promise<{ readonly row: TenantRow; readonly applied: readonly string[] | undefined }> {
     this.#checkAdmin(admin)
+    const { tenantMigration } = this.#options
     let applied: readonly string[] | undefined
-    const row = await this.#locked(slug, operation, async found => {
-      if (found.status === 'ready') applied = await this.#options.tenantMigration.up(found)
-      else await this.#provision(found, admin)
-    })
+    const change = async (found: TenantRow) => {
+      if (found.status !== 'ready') return this.#provision(found, admin, progress)
+      applied = await inOneStep(progress, 'migrate', () => tenantMigration.up(found))
+      return { applied }
+    }
+    const row = await this.#locked(slug, operation, change, progress)
     return { row, applied }
   }
 
@@ -97,35 +103,38 @@ export class TenantRegistry {
     slug: string,
     way: 'up' | 'down' = 'up',
     selection: Selection = {},
+    progress: Progress = UNWATCHED,
   ): Promise<{ readonly row: TenantRow; readonly names: readonly string[] }> {
     let names: readonly string[] = []
-    const row = await this.#locked(slug, 'migrate', async found => {
-      names = await this.#options.tenantMigration[way](found, selection)
-    })
-    return { row, names }
+    const change = async (found: TenantRow) => {
+      names = await inOneStep(progress, 'migrate', () => this.#options.tenantMigration[way](found, selection))
+      return { applied: names }
+    }
+    return { row: await this.#locked(slug, 'migrate', change, progress), names }
   }
 
-  async bootstrapAdmin(slug: string, admin: FirstAdmin): Promise<TenantRow> {
+  async bootstrapAdmin(slug: string, admin: FirstAdmin, progress: Progress = UNWATCHED): Promise<TenantRow> {
     this.#checkAdmin(admin)
-    return this.#locked(slug, 'bootstrap_admin', row => this.#admin(recordOf(row), admin, undefined))
+    return this.#locked(slug, 'bootstrap_admin', row => this.#admin(recordOf(row), admin, undefined), progress)
   }
 
-  suspend(slug: string): Promise<TenantRow> {
-    return this.#locked(slug, 'suspend', row => this.#set(row, { status: 'suspended' }))
+  suspend(slug: string, progress: Progress = UNWATCHED): Promise<TenantRow> {
+    return this.#locked(slug, 'suspend', row => this.#set(row, { status: 'suspended' }), progress)
   }
 
-  resume(slug: string): Promise<TenantRow> {
-    return this.#locked(slug, 'resume', row => this.#set(row, { status: 'ready' }))
+  resume(slug: string, progress: Progress = UNWATCHED): Promise<TenantRow> {
+    return this.#locked(slug, 'resume', row => this.#set(row, { status: 'ready' }), progress)
   }
 
   /** Archives: refused to everyone, all data kept. */
-  archive(slug: string): Promise<TenantRow> {
+  archive(slug: string, progress: Progress = UNWATCHED): Promise<TenantRow> {
     // One update, not a remove: the status and the deletion must never be seen apart.
-    return this.#locked(slug, 'archive', row => this.#set(row, { status: 'archived', formerStatus: row.status }, 'delete'))
+    return this.#locked(slug, 'archive', row => this.#set(row, { status: 'archived', formerStatus: row.status }, 'delete'), progress)
   }
 
-  restore(slug: string): Promise<TenantRow> {
-    return this.#locked(slug, 'restore', row => this.#set(row, { status: row.formerStatus ?? 'suspended', formerStatus: null }, 'restore'))
+  restore(slug: string, progress: Progress = UNWATCHED): Promise<TenantRow> {
+    const change = (row: TenantRow) => this.#set(row, { status: row.formerStatus ?? 'suspended', formerStatus: null }, 'restore')
+    return this.#locked(slug, 'restore', change, progress)
   }
 
   /**
@@ -136,26 +145,33 @@ export class TenantRegistry {
   async purge(
     slug: string,
     confirm: string | undefined,
+    progress: Progress = UNWATCHED,
   ): Promise<{ readonly row: TenantRow; readonly dropped: readonly CreatedResource[] }> {
     await this.#reload(slug)
     const phrase = `DELETE ${slug}`
     if (confirm !== phrase) throw new ConfirmationRequiredError(phrase)
     let dropped: readonly CreatedResource[] = []
-    const row = await this.#locked(slug, 'purge', async found => {
-      await this.#set(found, { status: 'purging' })
-      let kept: readonly CreatedResource[] = []
-      try {
-        ;({ dropped, kept } = await this.#drop(found))
-      } catch (cause) {
-        await this.#set(found, { statusReason: PURGE_AGAIN })
-        throw new ProvisioningFailedError('drop', 'a resource of the tenant could not be dropped', { cause })
-      }
-      if (kept.length > 0) {
-        await this.#set(found, { statusReason: PURGE_AGAIN })
-        throw new ProvisioningFailedError('drop', UNMARKED, { leftovers: kept.map(labelOf) })
-      }
-      await this.#set(found, { status: 'purged', statusReason: null, schemaVersion: null, schemaFingerprint: null })
-    })
+    const row = await this.#locked(
+      slug,
+      'purge',
+      async found => {
+        await this.#set(found, { status: 'purging' })
+        let kept: readonly CreatedResource[] = []
+        try {
+          ;({ dropped, kept } = await this.#drop(found))
+        } catch (cause) {
+          await this.#set(found, { statusReason: PURGE_AGAIN })
+          throw new ProvisioningFailedError('drop', 'a resource of the tenant could not be dropped', { cause })
+        }
+        if (kept.length > 0) {
+          await this.#set(found, { statusReason: PURGE_AGAIN })
+          throw new ProvisioningFailedError('drop', UNMARKED, { leftovers: kept.map(labelOf) })
+        }
+        await this.#set(found, { status: 'purged', statusReason: null, schemaVersion: null, schemaFingerprint: null })
+        return { dropped }
+      },
+      progress,
+    )
     return { row, dropped }
   }
 
@@ -221,16 +237,16 @@ export class TenantRegistry {
     return row
   }
 
-  async #provision(row: TenantRow, admin: FirstAdmin | undefined): Promise<void> {
+  async #provision(row: TenantRow, admin: FirstAdmin | undefined, progress: Progress): Promise<void> {
     await this.#set(row, { status: 'provisioning', statusReason: null })
     // What an earlier try left behind: its process may have ended in the middle.
-    const again: Step[] = row.status === 'pending' ? [] : [{ name: 'create', up: () => this.#undo(row) }]
-    await this.#run(row, again, admin)
+    const again: Step[] = row.status === 'pending' ? [] : [{ name: 'clean_up', up: () => this.#undo(row) }]
+    await this.#run(row, again, admin, progress)
   }
 
-  async #run(row: TenantRow, before: readonly Step[], admin: FirstAdmin | undefined): Promise<void> {
+  async #run(row: TenantRow, before: readonly Step[], admin: FirstAdmin | undefined, progress: Progress): Promise<void> {
     try {
-      await runSteps([...before, ...(await this.#steps(row, admin))])
+      await runSteps([...before, ...(await this.#steps(row, admin))], progress)
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
       await this.#set(row, { status: 'failed', statusReason: reason.slice(0, 2_000) })
@@ -307,12 +323,17 @@ export class TenantRegistry {
     return moves ? this.#generatedUrl({ connectionAlias: row.connectionAlias!, provisioningConnectionString }) : undefined
   }
 
-  async #locked(slug: string, operation: LifeOperation | undefined, work: (row: TenantRow) => Promise<void>): Promise<TenantRow> {
+  async #locked(
+    slug: string,
+    operation: LifeOperation | undefined,
+    work: (row: TenantRow) => Promise<OperationResult | void>,
+    progress: Progress = UNWATCHED,
+  ): Promise<TenantRow> {
     const before = await this.#reload(slug)
     return withTenantLock(this.#options.directUrl, before.slug, async () => {
       const row = await this.#reload(slug)
       if (operation !== undefined) assertAllowed(row.slug, operation, row.status)
-      await work(row)
+      await told(row, progress, () => work(row))
       return this.#reload(slug)
     })
   }

@@ -1,9 +1,11 @@
 /** The registry: tenants, invitations and settings. They are shared entities, audited and softly deleted like an application's own. */
+import { randomUUID } from 'node:crypto'
 import { p } from '@mikro-orm/postgresql'
 import { sharedEntity } from '../classification/entities.ts'
 import { CONTROL_ONLY, marksOf } from '../classification/scope.ts'
 import { newId } from '../ids.ts'
 import { MigrationRun, MigrationRunTenant } from './migration-runs.ts'
+import { TenantOperation } from './tenant-operations.ts'
 
 /** Where a tenant stands in its life; see {@link TRANSITIONS} for what is possible. */
 export const TENANT_STATUSES = ['pending', 'provisioning', 'ready', 'suspended', 'failed', 'archived', 'purging', 'purged'] as const
@@ -19,6 +21,9 @@ export interface CreatedResource {
   readonly kind: 'schema' | 'database' | 'role'
   readonly name: string
 }
+
+/** 128 random bits are the hash of some token, and nobody knows of which. */
+const hashOfNothing = (): string => randomUUID()
 
 const UNPURGED = "status <> 'purged'"
 /** Those that are migrated. */
@@ -103,7 +108,14 @@ export const TenantInvitation = sharedEntity({
       .onCreate(() => newId()),
     tenant: () => p.manyToOne(Tenant).deleteRule('cascade'),
     email: p.string().length(254),
-    token: p.uuid().hidden(),
+    /**
+     * The hash of the token, as a UUID: who reads the table has no token. An invitation that no workflow has sent has that of a token which
+     * nobody knows.
+     */
+    token: p
+      .uuid()
+      .hidden()
+      .onCreate(() => hashOfNothing()),
     status: p
       .string()
       .$type<'pending' | 'accepted' | 'revoked' | 'expired'>()
@@ -162,7 +174,15 @@ export const TenantUsage = sharedEntity({
 })
 
 /** The framework's own entities, created by its own migrations. */
-export const REGISTRY_ENTITIES = [Tenant, TenantInvitation, TenantSetting, TenantUsage, MigrationRun, MigrationRunTenant] as const
+export const REGISTRY_ENTITIES = [
+  Tenant,
+  TenantInvitation,
+  TenantSetting,
+  TenantUsage,
+  MigrationRun,
+  MigrationRunTenant,
+  TenantOperation,
+] as const
 
 // No tenant reads of the others, whose secrets and settings stand here.
 for (const entity of REGISTRY_ENTITIES) marksOf(entity.meta)[CONTROL_ONLY] = true

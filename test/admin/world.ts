@@ -3,8 +3,8 @@ import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import Koa from 'koa'
 import { p, defineEntity } from '@mikro-orm/postgresql'
-import { bothEntity, controlEm, em, hashPassword, newId, sharedEntity, tenantEntity } from 'mikro-tenantkit'
-import type { Tenancy } from 'mikro-tenantkit'
+import { ConflictError, bothEntity, controlEm, em, hashPassword, newId, sharedEntity, tenantEntity } from 'mikro-tenantkit'
+import type { Tenancy, TenancyOptions } from 'mikro-tenantkit'
 import { accountsOf, createAdminPanel } from 'mikro-tenantkit/admin'
 import type { AdminPanel, AdminPanelOptions } from 'mikro-tenantkit/admin'
 import { testTenancy, twoTenants, type TestTenancy } from '../helpers/tenancy.ts'
@@ -84,8 +84,15 @@ export interface World extends AsyncDisposable {
 
 const TEST = { plane: 'system', id: 'test', label: 'test' } as const
 
-export async function startWorld(options: Partial<AdminPanelOptions> = {}): Promise<World> {
-  const kit = await testTenancy({ entities })
+/** Makes the first administrator of a tenant, inside it. */
+async function bootstrapAdmin({ email, password }: { email: string; password: string }): Promise<void> {
+  if ((await em().findOne(Person.tenant, { email })) !== null) throw new ConflictError('The tenant has a user with this email.')
+  em().persist(em().create(Person.tenant, { email, name: email, role: 'admin', passwordHash: await hashPassword(password) }))
+  await em().flush()
+}
+
+export async function startWorld(options: Partial<AdminPanelOptions> = {}, told: Partial<TenancyOptions> = {}): Promise<World> {
+  const kit = await testTenancy({ entities, bootstrapAdmin, ...told })
   const { tenancy } = kit
   await twoTenants(kit)
   const passwordHash = await hashPassword(PASSWORD)
