@@ -189,7 +189,7 @@ export class ConfirmationRequiredError extends TenancyError {
   readonly status = 400
   constructor(phrase: string) {
     super(`This cannot be undone and needs the phrase ${JSON.stringify(phrase)}.`, {
-      hint: `Send "confirm": ${JSON.stringify(phrase)}.`,
+      hint: `Send "confirm": ${JSON.stringify(phrase)}; on the command line: --confirm ${JSON.stringify(phrase)}.`,
       errors: [{ path: 'confirm', message: `must be ${JSON.stringify(phrase)}` }],
     })
   }
