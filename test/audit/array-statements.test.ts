@@ -28,12 +28,14 @@ const properties = () => ({
   at: p.datetime(3).nullable(),
   list: p.array().nullable(),
   bytes: p.blob().nullable(),
+  kind: p.string().default('usual'),
 })
 /** Written by the statements of this framework, and by MikroORM's own. */
 const Written = tenantEntity({ name: 'Written', properties: properties() })
 const Plainly = tenantEntity({ name: 'Plainly', audit: false, properties: properties() })
 /** Of types that have no array here: always MikroORM's. */
 const Versioned = tenantEntity({ name: 'Versioned', properties: { id: id(), title: p.string(), version: p.integer().version() } })
+const Told = tenantEntity({ name: 'Told', history: true, properties: { id: id(), title: p.text(), note: p.text().nullable() } })
 const Referring = tenantEntity({
   name: 'Referring',
   properties: { id: id(), title: p.string(), written: () => p.manyToOne(Written).nullable() },
@@ -93,7 +95,7 @@ describe('rows of a flush as arrays', function () {
   const inAcme = <T>(work: () => Promise<T>) => kit.tenancy.run('acme', work, { actor: bob })
   const sql = <Row extends Record<string, unknown>>(text: string) => query<Row>(kit.url, text.replaceAll('%s', `"${schema()}"`))
   before(async () => {
-    kit = await testTenancy({ entities: [Written, Plainly, Versioned, Referring] })
+    kit = await testTenancy({ entities: [Written, Plainly, Versioned, Told, Referring] })
     await twoTenants(kit)
   })
   after(() => kit[Symbol.asyncDispose]())
@@ -164,8 +166,44 @@ describe('rows of a flush as arrays', function () {
       rows,
       rows.map(() => ({ whole: 7 })),
     )
-    assert.match(insert!, /^insert into .* select v\.c0, v\.c1, v\.c2, \?::timestamptz, \?::text, \?::timestamptz, \?::text from unnest\(/)
+    assert.match(insert!, /^insert into .* select v\.c0, v\.c1, v\.c2, v\.c3, \?::timestamptz, \?::text, \?::timestamptz, \?::text from unnest\(/)
     assert.match(update!, /^update .* as t set "whole" = v\.c1, "updated_at" = \?::timestamptz, "updated_by" = \?::text from unnest\(/)
+  })
+
+  it('take the default of a column that takes no null', async () => {
+    const rows = [
+      { title: 'a', whole: 1, kind: null },
+      { title: 'b', whole: 2, kind: 'other' },
+    ]
+    await write(Written, rows, [])
+    assert.sameMembers(
+      (await sql<{ kind: string }>('select kind from %s.written')).map(({ kind }) => kind),
+      ['usual', 'other'],
+    )
+    await sql('truncate %s.written cascade')
+  })
+
+  it('tell the history any text', async () => {
+    const title = TEXT.filter(text => !text.includes('\0'))
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.tuple(title, orNull(title), title), { minLength: 1, maxLength: 6 }), async rows => {
+        await inAcme(async () => {
+          const made = rows.map(([from, note]) => em().create(Told, { title: from, note }))
+          await em().flush()
+          rows.forEach(([, , to], index) => (made[index]!.title = to))
+          await em().flush()
+        })
+        const events = await sql<{ changes: object }>(`select changes from %s.tenantkit_audit_event where entity = 'Told' order by id`)
+        const created = rows.map(([from, note]) => ({ title: [null, from], ...(note === null ? {} : { note: [null, note] }) }))
+        const updated = rows.flatMap(([from, , to]) => (from === to ? [] : [{ title: [from, to] }]))
+        assert.deepEqual(
+          events.map(({ changes }) => changes),
+          [...created, ...updated],
+        )
+        await sql(`delete from %s.tenantkit_audit_event where entity = 'Told'`)
+      }),
+      { numRuns: 15 },
+    )
   })
 
   it('refuse what a column refuses', async () => {
