@@ -166,7 +166,10 @@ describe('rows of a flush as arrays', function () {
       rows,
       rows.map(() => ({ whole: 7 })),
     )
-    assert.match(insert!, /^insert into .* select v\.c0, v\.c1, v\.c2, v\.c3, \?::timestamptz, \?::text, \?::timestamptz, \?::text from unnest\(/)
+    assert.match(
+      insert!,
+      /^insert into .* select v\.c0, v\.c1, v\.c2, v\.c3, \?::timestamptz, \?::text, \?::timestamptz, \?::text from unnest\(/,
+    )
     assert.match(update!, /^update .* as t set "whole" = v\.c1, "updated_at" = \?::timestamptz, "updated_by" = \?::text from unnest\(/)
   })
 
