@@ -25,3 +25,19 @@ export async function timed(work: () => Promise<unknown>): Promise<number> {
   await work()
   return performance.now() - begun
 }
+
+/** What work took. */
+export interface Took {
+  /** Milliseconds until it was done. */
+  readonly wall: number
+  /** Milliseconds of this process's processor time: of the work's own, whatever else the machine does. */
+  readonly processor: number
+}
+
+/** The time and the processor time of work. */
+export async function clocked(work: () => Promise<unknown>): Promise<Took> {
+  const before = process.cpuUsage()
+  const wall = await timed(work)
+  const { user, system } = process.cpuUsage(before)
+  return { wall, processor: (user + system) / 1000 }
+}

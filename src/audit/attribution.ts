@@ -21,8 +21,16 @@ export interface Stamp {
 /** `none`: there was nothing to write but audit fields. */
 type Kind = 'create' | 'update' | 'delete' | 'restore' | 'none'
 
+interface Attribution {
+  readonly kind: Kind
+  readonly stamp: Stamp
+}
+
 /** What each attributed row is to say; it is held against the row once more just before its SQL is made, after all hooks. */
-const attributions = new WeakMap<Row, { readonly kind: Kind; readonly stamp: Stamp }>()
+const attributions = new WeakMap<Row, Attribution>()
+
+/** The rows of a flush share theirs. */
+let latest: Attribution | undefined
 
 /** Rows that a statement of this framework writes, which is neither attributed nor recorded a second time. */
 export function isAttributed(row: object): boolean {
@@ -46,7 +54,8 @@ export function stampNow(transaction: unknown): Stamp {
 
 /** Attributes a row, and says its stamp. */
 export function attribute(row: Row, kind: Kind, stamp: Stamp): void {
-  attributions.set(row, { kind, stamp })
+  if (latest?.kind !== kind || latest.stamp !== stamp) latest = { kind, stamp }
+  attributions.set(row, latest)
   apply(row, kind, stamp)
 }
 

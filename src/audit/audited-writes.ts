@@ -4,6 +4,7 @@
  */
 import { isRaw, type EntityMetadata } from '@mikro-orm/postgresql'
 import type { BuilderOptions, DriverInternals, DriverOptions, QueryResult } from '../connections/internals.ts'
+import { insertStatement, updateStatement, type FlushOptions, type Statement } from './array-statements.ts'
 import { attributeLate, isAttributed, isDeleting, isVoid, stampNow, type Row } from './attribution.ts'
 import { DELETED_WITH, inheritsAudit, isAudited } from './audit-fields.ts'
 import { whileCopying } from './audited-query-builder.ts'
@@ -11,7 +12,12 @@ import { bulkWrite } from './bulk-write.ts'
 import { refuseLayered } from './layered.ts'
 import { softDelete } from './soft-deletion.ts'
 
-type Options = DriverOptions & BuilderOptions & { readonly upsert?: boolean; readonly convertCustomTypes?: boolean }
+type Options = DriverOptions & BuilderOptions & FlushOptions & AbortOptions & { readonly upsert?: boolean }
+/** How a statement under way is given up. */
+interface AbortOptions {
+  readonly signal?: AbortSignal
+  readonly inflightQueryAbortStrategy?: unknown
+}
 /** MikroORM's own method; it takes the text of the statement and its parameters to change. */
 type Transform = (sql: string, params: unknown[]) => string
 
@@ -59,6 +65,8 @@ export async function insertRows(
   if (!carriesAudit(meta)) return base.insertMany(rows, options)
   const isBulk = !rows.every(isAttributed)
   for (const row of rows) attributeLate(row, 'create', options.ctx)
+  const statement = isBulk ? undefined : insertStatement(driver, meta!, rows, options)
+  if (statement !== undefined) return send(driver, statement, options)
   const { rows: others, text } = insertedConstants(driver, meta!, rows)
   return recorded(isBulk, { driver, meta: meta!, action: 'create', transaction: options.ctx }, ctx =>
     base.insertMany(others, { ...options, ctx }, text),
@@ -119,8 +127,14 @@ export async function updateEachRow(
   ].filter(({ indexes }) => indexes.length > 0)
   const results: QueryResult[] = []
   for (const { deletes, indexes } of groups) {
-    const chosen = indexes.map(index => rows[index]!)
-    const conditions = indexes.map(index => where[index])
+    const isAll = indexes.length === rows.length
+    const chosen = isAll ? rows : indexes.map(index => rows[index]!)
+    const conditions = isAll ? where : indexes.map(index => where[index])
+    const statement = isBulk ? undefined : updateStatement(driver, meta!, conditions, chosen, deletes, options)
+    if (statement !== undefined) {
+      results.push(await send(driver, statement, options))
+      continue
+    }
     const transform = constantsOf(driver, meta!, chosen, deletes, options)
     const written = (ctx: unknown) =>
       base.updateMany(conditions, transform.rows, { ...options, ctx }, transform.text) as Promise<QueryResult>
@@ -173,6 +187,13 @@ function carriesAudit(meta: EntityMetadata | undefined): boolean {
 /** A flush has converted its values already, which nothing else has: it writes each table of an entity, and attributes them. */
 function refuseBulk(meta: EntityMetadata | undefined, what: string, options: Options): void {
   if (options.convertCustomTypes !== false || options.upsert === true) refuseLayered(meta, what)
+}
+
+/** A flush asks for nothing back. */
+async function send(driver: DriverInternals, { sql, params }: Statement, options: Options): Promise<QueryResult> {
+  const { signal, inflightQueryAbortStrategy, loggerContext } = options
+  const context = signal === undefined ? loggerContext : { ...(loggerContext as object), signal, inflightQueryAbortStrategy }
+  return (await driver.execute(sql, params, 'run', options.ctx, context)) as QueryResult
 }
 
 type Write = Parameters<typeof bulkWrite>[0]

@@ -47,8 +47,8 @@ function happeningOf(changeSet: ChangeSet<object>, collections: EventChanges | u
   if (type === ChangeSetType.DELETE || type === ChangeSetType.DELETE_EARLY)
     return { ...at, action: 'deletedAt' in meta.properties ? 'purge' : 'delete', changes: changesOf(meta, before, undefined) }
   const payload = wholePayload(changeSet)
-  if (type === ChangeSetType.CREATE) return { ...at, action: 'create', changes: { ...changesOf(meta, undefined, payload), ...collections } }
-  const changes = { ...changesOf(meta, changeSet.originalEntity as Payload | undefined, payload), ...collections }
+  if (type === ChangeSetType.CREATE) return { ...at, action: 'create', changes: changesOf(meta, undefined, payload, collections) }
+  const changes = changesOf(meta, changeSet.originalEntity as Payload | undefined, payload, collections)
   const action = updateAction(changeSet.originalEntity as Payload | undefined, payload)
   return action === 'update' && Object.keys(changes).length === 0 ? undefined : { ...at, action, changes }
 }
@@ -63,19 +63,26 @@ function updateAction(before: Payload | undefined, after: Payload): 'update' | '
 
 /** With the tables of an inheritance that have one each, a change set has parts. */
 function wholePayload({ payload, tptChangeSets }: ChangeSet<object>): Payload {
+  if (tptChangeSets === undefined) return payload as Payload
   return Object.assign({}, ...(tptChangeSets ?? []).map(part => part.payload), payload) as Payload
 }
 
-function changesOf(meta: EntityMetadata, before: Payload | undefined, after: Payload | undefined): EventChanges {
+function changesOf(
+  meta: EntityMetadata,
+  before: Payload | undefined,
+  after: Payload | undefined,
+  collections?: EventChanges,
+): EventChanges {
   const changes: Record<string, readonly [unknown, unknown]> = {}
+  const plan = planOf(meta)
   for (const name of Object.keys(after ?? before ?? {})) {
-    const show = showing(meta, name)
-    if (show === undefined) continue
+    const show = showing(plan, meta, name)
+    if (show === null) continue
     const pair = [show(before?.[name]), show(after?.[name])] as const
     // A new row's empty fields say nothing.
     if (pair[0] !== null || pair[1] !== null) changes[name] = pair
   }
-  return changes
+  return collections === undefined ? changes : Object.assign(changes, collections)
 }
 
 /** How many rows that a cascade began with are named. */
@@ -104,19 +111,29 @@ function keyIn(meta: EntityMetadata, given: unknown): string | null {
   return typeof key === 'string' || typeof key === 'number' || typeof key === 'bigint' ? String(key) : null
 }
 
-const plans = new WeakMap<EntityMetadata, Map<string, Show | undefined>>()
+/** By property. */
+type Plan = Map<string, Show | null>
 
-/** How a property's values are shown; `undefined` for one that is not. Found once for each. */
-function showing(meta: EntityMetadata, name: string): Show | undefined {
-  let plan = plans.get(meta)
-  if (plan === undefined) plans.set(meta, (plan = new Map()))
-  if (!plan.has(name)) plan.set(name, showOf(meta, name))
-  return plan.get(name)
+const plans = new WeakMap<EntityMetadata, Plan>()
+
+function planOf(meta: EntityMetadata): Plan {
+  const known = plans.get(meta)
+  if (known !== undefined) return known
+  const plan: Plan = new Map()
+  plans.set(meta, plan)
+  return plan
 }
 
-function showOf(meta: EntityMetadata, name: string): Show | undefined {
+/** How a property's values are shown; `null` for one that is not. Found once for each. */
+function showing(plan: Plan, meta: EntityMetadata, name: string): Show | null {
+  let show = plan.get(name)
+  if (show === undefined) plan.set(name, (show = showOf(meta, name)))
+  return show
+}
+
+function showOf(meta: EntityMetadata, name: string): Show | null {
   const property = meta.properties[name] as EntityProperty | undefined
-  if (property === undefined || property.primary === true || property.version === true || TOLD.has(name)) return undefined
+  if (property === undefined || property.primary === true || property.version === true || TOLD.has(name)) return null
   if (isSecret(meta, property)) return value => (value == null ? null : REDACTED)
   return property.customType instanceof JsonType ? value => shown(parsed(value)) : shown
 }

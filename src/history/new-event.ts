@@ -37,19 +37,30 @@ export interface Attribution {
   readonly requestId?: string | undefined
 }
 
+/** Of the time that an id begins with, with the hyphen in it. */
+const TIME_LENGTH = 13
+
 /** Rows for what happened, by the active actor unless another one is named. @throws NO_ACTOR */
 export function eventRows(happenings: readonly Happening[], by: Attribution = {}): EventRow[] {
   const actor = by.actor ?? actorKey()
   const requestId = by.requestId ?? currentContext()?.requestId ?? null
+  let stamped = ''
+  let at = ''
   return happenings.map(({ entity, entityId, action, changes, details, count, cascadeId }) => {
     const id = newId()
+    // Many events have one millisecond.
+    const time = id.slice(0, TIME_LENGTH)
+    if (time !== stamped) {
+      stamped = time
+      at = timeOfId(id).toISOString()
+    }
     return {
       id,
       entity,
       entity_id: entityId ?? null,
       action,
       actor,
-      at: timeOfId(id).toISOString(),
+      at,
       request_id: requestId,
       changes: changes ?? {},
       details: details ?? null,
