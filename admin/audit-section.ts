@@ -25,7 +25,7 @@ export class ActorNames {
     const { record } = response
     if (record?.params === undefined) return response
     const keys = ACTORS.map(name => record.params[name] as unknown).filter(key => typeof key === 'string')
-    const names = await this.#of([...new Set(keys)], personOf(context.currentAdmin)?.isGlobal === true)
+    const names = await this.of(keys, personOf(context.currentAdmin)?.isGlobal === true)
     for (const name of ACTORS) {
       const key = record.params[name] as unknown
       if (typeof key === 'string') record.params[`${AUDIT_SECTION}.${name}`] = names.get(key) ?? key
@@ -33,8 +33,10 @@ export class ActorNames {
     return response
   }
 
-  async #of(keys: readonly string[], isGlobal: boolean): Promise<ReadonlyMap<string, string>> {
+  /** Names by stored actor; who is unknown is missing. `isGlobal`: whether an operator asks. */
+  async of(given: readonly string[], isGlobal: boolean): Promise<ReadonlyMap<string, string>> {
     const names = new Map<string, string>()
+    const keys = [...new Set(given)]
     const ids = (plane: string): string[] => keys.filter(key => key.startsWith(`${plane}:`)).map(key => key.slice(plane.length + 1))
     for (const id of ids('system')) names.set(`system:${id}`, `System (${id})`)
     const globals = ids('global')

@@ -3,9 +3,16 @@ import type { ActionContext } from 'adminjs'
 import type { TenantRef } from '../src/context/context.ts'
 import { ConfigurationError } from '../src/errors.ts'
 import type { AdminAccounts } from './accounts.ts'
+import type { Language, Tree } from './locale/words.ts'
 
 /** What one entity is told in the back office. Everything is optional; what is left out follows from the entity. */
 export interface AdminResourceOptions {
+  /** What many of them are called. Default: from the entity's name. */
+  readonly label?: string
+  /** What properties are called, by name. Default: from their names. */
+  readonly labels?: Readonly<Record<string, string>>
+  /** Properties that come first in show and edit, in this order. Default: as the entity has them. */
+  readonly order?: readonly string[]
   /** The columns of the list, at most eight. Default: the title and the first short properties. */
   readonly list?: readonly string[]
   /** The property that names a row. Default: `title`, `name`, `label` and their like, else the first text. */
@@ -66,6 +73,8 @@ export interface AdminPanelOptions {
   readonly resources?: Readonly<Record<string, AdminResourceOptions | false>>
   /** The name in the header. Default `Back office`. */
   readonly title?: string
+  /** Words of the application's own by language, over those of the panel: `{ es: { labels: { Invoice: 'Facturas' } } }`. Default none. */
+  readonly translations?: Readonly<Partial<Record<Language, Tree>>>
   /** How long an unused session lives, in minutes. Default 30. */
   readonly idleMinutes?: number
   /** How long a session lives at most, in minutes. Default 720. */
@@ -94,7 +103,7 @@ const standardError: AdminLog = {
 
 /** @throws CONFIGURATION_INVALID */
 export function resolveAdminOptions(given: AdminPanelOptions): ResolvedAdminOptions {
-  const options = { ...ADMIN_DEFAULTS, resources: {}, log: standardError, ...given }
+  const options = { ...ADMIN_DEFAULTS, resources: {}, translations: {}, log: standardError, ...given }
   const problems = (['idleMinutes', 'sessionMinutes', 'tenantMinutes', 'logInLimit'] as const)
     .filter(name => !(options[name] > 0) || !Number.isFinite(options[name]))
     .map(name => `admin.${name} must be a positive number; it is ${String(options[name])}.`)

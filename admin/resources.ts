@@ -8,10 +8,11 @@ import { CONTROL_ONLY, marksOf } from '../src/classification/scope.ts'
 import { STATUS_FILTER, type MikroResource } from './adapter/resource.ts'
 import type { MikroProperty } from './adapter/property.ts'
 import { ownActions } from './actions.ts'
-import { AUDIT_SECTION, type ActorNames } from './audit-section.ts'
+import { AUDIT_SECTION } from './audit-section.ts'
 import { bulkAction } from './bulk.ts'
 import type { ComponentNames } from './component-names.ts'
 import { deletedActions } from './deleted.ts'
+import { HISTORY_SECTION, historyAction, isRecorded, type HistorySurroundings } from './history-action.ts'
 import type { AdminResourceOptions } from './options.ts'
 import { personOf } from './person.ts'
 
@@ -19,9 +20,8 @@ type OneAction = Readonly<Record<string, unknown>> & { readonly isAccessible?: (
 type Actions = Record<string, OneAction>
 
 /** What resources are made with. */
-export interface ResourceSurroundings {
+export interface ResourceSurroundings extends HistorySurroundings {
   readonly components: ComponentNames
-  readonly names: ActorNames
 }
 
 /** The name of the property that stands for the status of a record. */
@@ -44,6 +44,7 @@ const NEEDS: Readonly<Record<string, string>> = {
   list: 'data:read',
   search: 'data:read',
   show: 'data:read',
+  [HISTORY_SECTION]: 'data:read',
   new: 'data:write',
   edit: 'data:write',
   delete: 'data:delete',
@@ -54,7 +55,7 @@ const NEEDS: Readonly<Record<string, string>> = {
   hard_delete_selected: 'data:purge',
 }
 const BUILT_IN = ['list', 'search', 'show', 'new', 'edit', 'delete', 'bulkDelete'] as const
-const READS: ReadonlySet<string> = new Set(['list', 'search', 'show'])
+const READS: ReadonlySet<string> = new Set(['list', 'search', 'show', HISTORY_SECTION])
 
 /** A resource with its options, all actions fenced. */
 export function resourceOf(resource: MikroResource, options: AdminResourceOptions, around: ResourceSurroundings): ResourceWithOptions {
@@ -62,6 +63,7 @@ export function resourceOf(resource: MikroResource, options: AdminResourceOption
   for (const name of BUILT_IN) actions[name] = builtIn(name, resource, around)
   // What happens to rows of the registry is the registry's to decide.
   if (resource.hasSoftDelete && !isRegistry(resource)) Object.assign(actions, deletedActions(around.components))
+  actions[HISTORY_SECTION] = historyAction(resource, options.hide ?? [], around)
   for (const [name, action] of Object.entries(actions)) actions[name] = fenced(name, action, resource, options)
   return {
     resource,
@@ -161,7 +163,8 @@ function propertiesOf(resource: MikroResource, options: AdminResourceOptions, co
     else if (!isPlain(property, options)) properties[name] = shownAs(false, false, false, false)
     else if (property.isId()) properties[name] = shownAs(true, true, true, false)
     else if ((options.readOnly ?? []).includes(name) || !property.isEditable()) properties[name] = shownAs(true, true, true, false)
-    properties[name] = { type: property.formType, ...properties[name] }
+    const place = (options.order ?? []).indexOf(name)
+    properties[name] = { type: property.formType, ...(place < 0 ? {} : { position: place - 1_000 }), ...properties[name] }
     const values = options.values?.[name]
     if (values !== undefined) properties[name] = { ...properties[name], availableValues: values.map(value => ({ value, label: value })) }
     if (property.kind === 'json') properties[name] = { ...properties[name], components: { show: components.JsonShow } }
@@ -175,6 +178,13 @@ function propertiesOf(resource: MikroResource, options: AdminResourceOptions, co
       components: { show: components.AuditSection, edit: components.AuditSection },
       custom: { fields },
     }
+  }
+  properties[HISTORY_SECTION] = {
+    position: 10_001,
+    hideLabel: true,
+    ...shownAs(false, false, true, true),
+    components: { show: components.History, edit: components.History },
+    custom: { isRecorded: isRecorded(resource) },
   }
   if (resource.hasSoftDelete && !isRegistry(resource)) {
     properties[STATUS_BADGE] = {

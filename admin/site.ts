@@ -11,7 +11,8 @@ import { ActorNames } from './audit-section.ts'
 import { routesOf } from './binding.ts'
 import { ADDED, type ComponentNames } from './component-names.ts'
 import { dashboardOf } from './dashboard.ts'
-import { localeOf } from './locale.ts'
+import { localeFor, localesOf } from './locale.ts'
+import type { Language } from './locale/words.ts'
 import type { AdminResourceOptions, ResolvedAdminOptions } from './options.ts'
 import { BASE, LOG_IN, LOG_OUT, tenantPath } from './paths.ts'
 import { resourceOf } from './resources.ts'
@@ -27,7 +28,7 @@ export interface AdminSite {
   /** Whether a mode has the action of a resource; the action itself asks who may run it. */
   has(mode: Mode, resource: string, action: string | undefined): boolean
   /** The page of the log-in, unsafe until `sendPage` made it safe. */
-  logInPage(): Promise<string>
+  logInPage(language: Language): Promise<string>
 }
 
 /** @throws CONFIGURATION_INVALID for entities that cannot be shown, and for options that name none */
@@ -36,11 +37,12 @@ export async function buildSite(tenancy: Tenancy, options: ResolvedAdminOptions)
   const names = new ActorNames(tenancy, options.accounts)
   const entities = await mikroResources(tenancy, options)
   const told = new Map(entities.map(({ meta: { className } }) => [className, toldOf(tenancy, className, options)]))
-  const resources = entities.map(each => resourceOf(each, told.get(each.meta.className) ?? {}, { components, names }))
+  const resources = entities.map(each => resourceOf(each, told.get(each.meta.className) ?? {}, { components, names, tenancy }))
+  const locales = localesOf(entities, told, options)
   const admin = new AdminJS({
     ...adminOptions(options, resources),
     dashboard: { component: components.Dashboard, handler: dashboardOf(tenancy, entities) },
-    locale: localeOf(entities, told),
+    locale: localeFor(locales),
   })
   // AdminJS reads it at every link it makes. Which tenant is meant is the business of the request.
   Object.defineProperty(admin.options, 'rootPath', { enumerable: true, get: rootPath })
@@ -51,7 +53,10 @@ export async function buildSite(tenancy: Tenancy, options: ResolvedAdminOptions)
       const found = modes[mode].resources.find(each => each.id() === resource)
       return found !== undefined && (action === undefined || Object.hasOwn(found.decorate().actions, action))
     },
-    logInPage: () => admin.renderLogin({ action: LOG_IN } as never),
+    logInPage: (language: Language) => {
+      const spoken = Object.create(admin.options, { locale: { value: locales(language) } }) as AdminJSOptions
+      return (Object.create(admin, { options: { value: spoken } }) as AdminJS).renderLogin({ action: LOG_IN } as never)
+    },
   })
 }
 

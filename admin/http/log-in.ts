@@ -54,7 +54,14 @@ export class LogIn {
     const token = known !== undefined && /^[\w-]{32}$/.test(known) ? known : randomBytes(24).toString('base64url')
     setLogInToken(ctx, token)
     const redirectTo = localPath(ctx.query['redirectTo']) ?? ''
-    await this.#show(ctx, { action: LOG_IN, csrf: token, errorMessage: null, title: this.#options.title, redirectTo, ...state })
+    await this.#show(ctx, {
+      action: LOG_IN,
+      csrf: token,
+      errorMessage: null,
+      title: this.#options.title,
+      redirectTo,
+      ...state,
+    })
   }
 
   /** `POST /admin/login` */

@@ -3,8 +3,10 @@ import type { Context, Middleware, Next } from 'koa'
 import { MethodNotAllowed } from './problems.ts'
 import { ForbiddenError, NotFoundError, UnauthenticatedError } from '../../src/errors.ts'
 import type { Tenancy } from '../../src/tenancy.ts'
+import { LANGUAGES } from '../locale/words.ts'
+import { saying } from '../locale/sentences.ts'
 import type { ResolvedAdminOptions } from '../options.ts'
-import { ASSETS, BASE, ENTER, LEAVE, LOG_IN, LOG_OUT, TENANTS, splitPath, tenantPath } from '../paths.ts'
+import { ASSETS, BASE, ENTER, LANGUAGE, LEAVE, LOG_IN, LOG_OUT, TENANTS, splitPath, tenantPath } from '../paths.ts'
 import { csrfOf } from '../sessions.ts'
 import type { AdminSession, AdminSessions } from '../sessions.ts'
 import type { AdminSite } from '../site.ts'
@@ -13,6 +15,7 @@ import { clearSession, sessionToken } from './cookies.ts'
 import { Entrance } from './entrance.ts'
 import { assertNoNavigation, assertOwnForm, assertSmall, isRead, routeOf } from './guard.ts'
 import { SECURITY_HEADERS, sendPage } from './html.ts'
+import { chooseLanguage, languageOf } from './language.ts'
 import { LogIn } from './log-in.ts'
 import { answerError } from './problems.ts'
 import { visitOf } from './visit.ts'
@@ -39,7 +42,8 @@ export class AdminServer {
     this.#entrance = new Entrance(tenancy, options, sessions)
     this.#logIn = new LogIn(tenancy, options, sessions, async (ctx, state) => {
       const { site, assets } = await load()
-      sendPage(ctx, await site.logInPage(), assets.versionOf, state)
+      const language = languageOf(ctx)
+      sendPage(ctx, await site.logInPage(language), { versionOf: assets.versionOf, logIn: { ...state, language } })
     })
   }
 
@@ -64,6 +68,7 @@ export class AdminServer {
     if (path === LOG_IN) return ctx.method === 'POST' ? this.#logIn.submit(ctx) : get(ctx, () => this.#logIn.page(ctx))
     const token = sessionToken(ctx)
     const session = await this.#sessions.find(token)
+    if (path === LANGUAGE) return post(ctx, () => chooseLanguage(ctx, session === undefined ? undefined : csrfOf(token!)))
     if (path === LOG_OUT) return post(ctx, () => this.#logIn.leave(ctx, session === undefined ? undefined : csrfOf(token!)))
     if (session === undefined || token === undefined) return toLogIn(ctx, path)
     const csrf = csrfOf(token)
@@ -100,13 +105,20 @@ export class AdminServer {
     const { site, assets } = await this.#load()
     if (route.resource !== undefined && !site.has(visit.mode, route.resource, route.action)) throw new NotFoundError('page')
     if (route.page !== undefined) throw new NotFoundError('page')
+    const language = languageOf(ctx)
     // AdminJS knows one root; the tenant is in the context.
     ctx.path = inside
     // All that the routes of AdminJS read of a session.
-    ;(ctx as unknown as { session: object }).session = { adminUser: visit.person }
+    ;(ctx as unknown as { session: object }).session = { adminUser: { ...visit.person, language } }
     await visit.run(async () => void (await site.routes[visit.mode](ctx as never, () => Promise.resolve())))
     if (ctx.body === undefined || ctx.body === null) throw new NotFoundError('page')
-    if (typeof ctx.body === 'string' && !route.isApi) sendPage(ctx, ctx.body, assets.versionOf)
+    const said = saying(language)
+    if (typeof ctx.body === 'string' && !route.isApi)
+      sendPage(ctx, ctx.body, { versionOf: assets.versionOf, edit: json => JSON.stringify(JSON.parse(json), said) })
+    else if (language !== LANGUAGES[0] && typeof ctx.body === 'object') {
+      ctx.body = JSON.stringify(ctx.body, said)
+      ctx.type = 'json'
+    }
   }
 
   async #asset(ctx: Context, path: string): Promise<void> {

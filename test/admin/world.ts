@@ -33,6 +33,7 @@ export const Person = bothEntity({
 /** One property of every kind. */
 export const Thing = tenantEntity({
   name: 'Thing',
+  history: { redact: ['link'] },
   uniques: [{ properties: 'code', where: { deletedAt: null } }],
   properties: {
     id: id(),
