@@ -72,7 +72,7 @@ export function historyAction(resource: MikroResource, hide: readonly string[], 
       })
       const people = await names.of(
         items.map(({ actor }) => actor),
-        personOf(currentAdmin)?.isGlobal === true,
+        personOf(currentAdmin),
       )
       const isShown = (field: string): boolean => !hide.includes(field) && resource.meta.properties[field]?.hidden !== true
       const answer: HistoryAnswer = {

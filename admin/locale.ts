@@ -1,13 +1,13 @@
 /** The words of the panel in a language: AdminJS's, our own, names of entities and properties made readable, and the application's over all. */
 import type { CurrentAdmin, Locale } from 'adminjs'
 import { STATUS_FILTER, type MikroResource } from './adapter/resource.ts'
-import type { AdminResourceOptions, ResolvedAdminOptions } from './options.ts'
 import { panelWords } from './locale/panel.ts'
 import { LANGUAGES, type Language, type Tree, type Words } from './locale/words.ts'
+import type { AdminResourceOptions, ResolvedAdminOptions } from './options.ts'
 import { personOf } from './person.ts'
 import { STATUS_BADGE } from './resources.ts'
 
-/** The words of the parts of the panel: one line each. */
+/** The words of the parts of the panel: one line each; `asMessages()` around those that are flat sentences. */
 export const WORDS: readonly Words[] = [panelWords]
 
 /** Gives the locale of a language. */
@@ -17,9 +17,12 @@ export type Locales = (language: Language) => Locale
 export function localesOf(
   resources: readonly MikroResource[],
   told: ReadonlyMap<string, AdminResourceOptions>,
-  { translations }: Pick<ResolvedAdminOptions, 'translations'>,
+  { translations, pages }: Pick<ResolvedAdminOptions, 'translations' | 'pages'>,
 ): Locales {
-  const made = new Map(LANGUAGES.map(language => [language, localeOf(language, resources, told, translations[language] ?? {})]))
+  const titles = { pages: Object.fromEntries(Object.entries(pages).map(([name, { label }]) => [name, label])) }
+  const made = new Map(
+    LANGUAGES.map(language => [language, localeOf(language, resources, told, merged(titles, translations[language] ?? {}))]),
+  )
   return language => made.get(language)!
 }
 
@@ -39,14 +42,18 @@ function localeOf(
   const given = Object.fromEntries([...told].flatMap(([name, { label }]) => (label === undefined ? [] : [[name, label]])))
   const labels = [{ labels: names }, words, { labels: given }, application].reduce<Tree>(merged, {})['labels'] as Tree
   // Not among the words for all entities: their values stand beneath the same name there.
-  const group = ((words['components'] as Tree)['Status'] as Tree)['group']!
-  const status = { [STATUS_FILTER]: group, [STATUS_BADGE]: group }
+  const { Audit, Boolean: yesNo, Status } = words['components'] as Readonly<Record<'Audit' | 'Boolean' | 'Status', Tree>>
+  const { title: _, ...fields } = Audit
+  const group = Status['group']!
+  const status = { [STATUS_FILTER]: group, [STATUS_BADGE]: group, ...fields }
   const own = Object.fromEntries(
-    resources.map(({ meta: { className, properties } }) => [
-      className,
+    resources.map(resource => [
+      resource.meta.className,
       {
-        actions: { list: labels[className] ?? className },
-        properties: { ...Object.fromEntries(Object.keys(properties).map(name => [name, sentence(name)])), ...status },
+        // AdminJS has Yes and No in its code, and looks for better words here.
+        labels: Object.fromEntries(resource.properties().flatMap(({ kind, meta }) => (kind === 'boolean' ? [[meta.name, yesNo]] : []))),
+        actions: { list: labels[resource.meta.className] ?? resource.meta.className },
+        properties: { ...Object.fromEntries(Object.keys(resource.meta.properties).map(name => [name, sentence(name)])), ...status },
       },
     ]),
   )

@@ -4,6 +4,7 @@ import type { TenantRef } from '../src/context/context.ts'
 import { ConfigurationError } from '../src/errors.ts'
 import type { AdminAccounts } from './accounts.ts'
 import type { Language, Tree } from './locale/words.ts'
+import { pageProblems, type AdminCard, type AdminPage } from './pages.ts'
 
 /** What one entity is told in the back office. Everything is optional; what is left out follows from the entity. */
 export interface AdminResourceOptions {
@@ -73,6 +74,12 @@ export interface AdminPanelOptions {
   readonly resources?: Readonly<Record<string, AdminResourceOptions | false>>
   /** The name in the header. Default `Back office`. */
   readonly title?: string
+  /** Pages of the application's own, by name. Default none. */
+  readonly pages?: Readonly<Record<string, AdminPage>>
+  /** Figures of the application's own on the first page, by name. Default none. */
+  readonly cards?: Readonly<Record<string, AdminCard>>
+  /** The file that `bundleComponents` made of the application's own components. Default: there are none. */
+  readonly bundle?: string
   /** Words of the application's own by language, over those of the panel: `{ es: { labels: { Invoice: 'Facturas' } } }`. Default none. */
   readonly translations?: Readonly<Partial<Record<Language, Tree>>>
   /** How long an unused session lives, in minutes. Default 30. */
@@ -103,11 +110,14 @@ const standardError: AdminLog = {
 
 /** @throws CONFIGURATION_INVALID */
 export function resolveAdminOptions(given: AdminPanelOptions): ResolvedAdminOptions {
-  const options = { ...ADMIN_DEFAULTS, resources: {}, translations: {}, log: standardError, ...given }
+  const options = { ...ADMIN_DEFAULTS, resources: {}, translations: {}, pages: {}, cards: {}, bundle: '', log: standardError, ...given }
   const problems = (['idleMinutes', 'sessionMinutes', 'tenantMinutes', 'logInLimit'] as const)
     .filter(name => !(options[name] > 0) || !Number.isFinite(options[name]))
     .map(name => `admin.${name} must be a positive number; it is ${String(options[name])}.`)
   problems.push(...Object.entries(options.resources).flatMap(([name, resource]) => (resource === false ? [] : asyncChecks(name, resource))))
+  problems.push(...pageProblems(options.pages, options.cards))
+  const undrawn = Object.entries(options.pages).filter(([, { component }]) => component !== undefined && options.bundle === '')
+  problems.push(...undrawn.map(([name]) => `admin.pages.${name}.component needs admin.bundle, where the component is.`))
   if (problems.length > 0) throw new ConfigurationError(problems, 'Correct the options of createAdminPanel().')
   const minute = 60_000
   return Object.freeze({

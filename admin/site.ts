@@ -15,6 +15,8 @@ import { localeFor, localesOf } from './locale.ts'
 import type { Language } from './locale/words.ts'
 import type { AdminResourceOptions, ResolvedAdminOptions } from './options.ts'
 import { BASE, LOG_IN, LOG_OUT, tenantPath } from './paths.ts'
+import { admits, pagesOf, withCards } from './pages.ts'
+import type { AdminPerson } from './person.ts'
 import { resourceOf } from './resources.ts'
 import { tenantResource } from './tenants.ts'
 
@@ -27,6 +29,8 @@ export interface AdminSite {
   readonly routes: Readonly<Record<Mode, Middleware>>
   /** Whether a mode has the action of a resource; the action itself asks who may run it. */
   has(mode: Mode, resource: string, action: string | undefined): boolean
+  /** Whether a person may see a page of the application's own. */
+  mayVisit(page: string, person: AdminPerson): boolean
   /** The page of the log-in, unsafe until `sendPage` made it safe. */
   logInPage(language: Language): Promise<string>
 }
@@ -41,7 +45,8 @@ export async function buildSite(tenancy: Tenancy, options: ResolvedAdminOptions)
   const locales = localesOf(entities, told, options)
   const admin = new AdminJS({
     ...adminOptions(options, resources),
-    dashboard: { component: components.Dashboard, handler: dashboardOf(tenancy, entities) },
+    dashboard: { component: components.Dashboard, handler: withCards(dashboardOf(tenancy, entities) as never, options.cards) },
+    pages: pagesOf(options.pages, components.OwnPage),
     locale: localeFor(locales),
   })
   // AdminJS reads it at every link it makes. Which tenant is meant is the business of the request.
@@ -53,6 +58,7 @@ export async function buildSite(tenancy: Tenancy, options: ResolvedAdminOptions)
       const found = modes[mode].resources.find(each => each.id() === resource)
       return found !== undefined && (action === undefined || Object.hasOwn(found.decorate().actions, action))
     },
+    mayVisit: (page: string, person: AdminPerson): boolean => Object.hasOwn(options.pages, page) && admits(options.pages[page]!, person),
     logInPage: (language: Language) => {
       const spoken = Object.create(admin.options, { locale: { value: locales(language) } }) as AdminJSOptions
       return (Object.create(admin, { options: { value: spoken } }) as AdminJS).renderLogin({ action: LOG_IN } as never)

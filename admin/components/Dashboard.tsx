@@ -4,6 +4,8 @@ import { Box, H2, Loader, Text } from '@adminjs/design-system'
 import { ApiClient, ViewHelpers, useCurrentAdmin, useTranslation } from 'adminjs'
 import type { DashboardData } from '../dashboard.ts'
 import type { AdminPerson } from '../person.ts'
+import type { CardFigure } from '../pages.ts'
+import { OwnCards } from './OwnCards.tsx'
 
 const Dashboard: React.FC = () => {
   const [data, setData] = useState<DashboardData | null>(null)
@@ -20,6 +22,7 @@ const Dashboard: React.FC = () => {
   return (
     <Box p="xl">
       <H2>{person?.tenant?.name ?? 'Control plane'}</H2>
+      <OwnCards cards={(data as { cards?: readonly CardFigure[] } | null)?.cards} />
       {data === null ? (
         <Loader />
       ) : (

@@ -4,6 +4,7 @@ import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import type { Context } from 'koa'
 import type { Language } from '../locale/words.ts'
 import { ASSETS } from '../paths.ts'
+import { OWN_COMPONENTS, type Assets } from './assets.ts'
 
 /** The headers of every answer. */
 export const SECURITY_HEADERS = {
@@ -23,7 +24,7 @@ export function scriptJson(json: string): string {
 
 /** What a page of AdminJS is sent with. */
 export interface PageParts {
-  readonly versionOf: (asset: string) => string
+  readonly assets: Pick<Assets, 'versionOf' | 'hasOwn'>
   /** Changes the JSON of the page's state. Default: nothing. */
   readonly edit?: (json: string) => string
   /** The state of the log-in form. */
@@ -34,7 +35,7 @@ export interface PageParts {
  * A page of AdminJS, made safe: its state is escaped first, for a nonce would land on a script that stands in the state too; then nothing
  * of other hosts is left, assets have their versions, and scripts their nonces.
  */
-export function sendPage(ctx: Context, page: string, { versionOf, edit, logIn }: PageParts): void {
+export function sendPage(ctx: Context, page: string, { assets, edit, logIn }: PageParts): void {
   const nonce = randomBytes(16).toString('base64')
   let states = 0
   // Not `.` and `$`: JSON holds U+2028 as it is, which ends a line for them.
@@ -49,10 +50,16 @@ export function sendPage(ctx: Context, page: string, { versionOf, edit, logIn }:
     .replace(/<link[^>]+fonts\.googleapis\.com[^>]*>/, '')
     .replace(
       /(src|href)="[^"]*\/frontend\/assets\/([^"?]+)"/g,
-      (_, name: string, file: string) => `${name}="${ASSETS}${file}?v=${versionOf(file)}"`,
+      (_, name: string, file: string) => `${name}="${ASSETS}${file}?v=${assets.versionOf(file)}"`,
     )
+    // After our own, whose list of components it adds to; before the page is drawn.
+    .replace(/<script src="[^"]*components\.bundle\.js[^"]*"><\/script>/, tag => (assets.hasOwn ? tag + ownScript(assets) : tag))
     .replace(/<script/g, `<script nonce="${nonce}"`)
   send(ctx, html, `script-src 'self' 'nonce-${nonce}'; style-src 'self' 'unsafe-inline'`)
+}
+
+function ownScript(assets: Pick<Assets, 'versionOf'>): string {
+  return `<script src="${ASSETS}${OWN_COMPONENTS}?v=${assets.versionOf(OWN_COMPONENTS)}"></script>`
 }
 
 /** A small page without scripts: a question or a refusal. `body` is HTML. */

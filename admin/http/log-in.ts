@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { form } from 'co-body'
 import type { Context } from 'koa'
+import type { Actor } from '../../src/context/context.ts'
 import { verifyPassword } from '../../src/auth/password.ts'
 import { createThrottle, type Throttle } from '../../src/auth/throttle.ts'
 import { RateLimitedError, UnsupportedMediaTypeError } from '../../src/errors.ts'
@@ -114,12 +115,22 @@ export class LogIn {
       address: ctx.ip,
       userAgent: ctx.get('user-agent'),
     })
+    await this.#kept(account, tenant)
     setSession(ctx, token)
     this.#options.log.info({ event: 'admin.log-in', user: account.id, tenant: tenant?.ref.slug ?? null }, 'logged in to the back office')
     const home = tenant === undefined ? BASE : tenantPath(tenant.ref.slug)
     const isHome = redirectTo === home || redirectTo?.startsWith(`${home}/`) === true
     ctx.redirect(redirectTo !== undefined && isHome ? redirectTo : home)
     ctx.status = 303
+  }
+
+  /** In the store that the account is of: another plane may have somebody else under the same id. */
+  async #kept({ id, label, permissions }: AdminAccount, tenant: TenantRecord | undefined): Promise<void> {
+    const { accounts } = this.#options
+    if (accounts.loggedIn === undefined) return
+    const actor: Actor = { plane: tenant === undefined ? 'global' : 'tenant', id, label, permissions }
+    const keep = async (): Promise<void> => accounts.loggedIn?.(id, tenant === undefined ? 'global' : 'tenant', new Date())
+    await (tenant === undefined ? this.#tenancy.runAsActor(actor, keep) : this.#tenancy.runInTenant(tenant, keep, { actor }))
   }
 
   async #check(ctx: Context, { email, password, tenant }: Credentials): Promise<Found | undefined> {

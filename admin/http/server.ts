@@ -6,6 +6,7 @@ import type { Tenancy } from '../../src/tenancy.ts'
 import { LANGUAGES } from '../locale/words.ts'
 import { saying } from '../locale/sentences.ts'
 import type { ResolvedAdminOptions } from '../options.ts'
+import type { AdminPerson } from '../person.ts'
 import { ASSETS, BASE, ENTER, LANGUAGE, LEAVE, LOG_IN, LOG_OUT, TENANTS, splitPath, tenantPath } from '../paths.ts'
 import { csrfOf } from '../sessions.ts'
 import type { AdminSession, AdminSessions } from '../sessions.ts'
@@ -43,7 +44,7 @@ export class AdminServer {
     this.#logIn = new LogIn(tenancy, options, sessions, async (ctx, state) => {
       const { site, assets } = await load()
       const language = languageOf(ctx)
-      sendPage(ctx, await site.logInPage(language), { versionOf: assets.versionOf, logIn: { ...state, language } })
+      sendPage(ctx, await site.logInPage(language), { assets, logIn: { ...state, language } })
     })
   }
 
@@ -104,7 +105,8 @@ export class AdminServer {
     }
     const { site, assets } = await this.#load()
     if (route.resource !== undefined && !site.has(visit.mode, route.resource, route.action)) throw new NotFoundError('page')
-    if (route.page !== undefined) throw new NotFoundError('page')
+    if (route.page !== undefined && !site.mayVisit(route.page, visit.person)) throw new NotFoundError('page')
+    if (route.page !== undefined && !isRead(ctx)) throw new MethodNotAllowed()
     const language = languageOf(ctx)
     // AdminJS knows one root; the tenant is in the context.
     ctx.path = inside
@@ -114,7 +116,7 @@ export class AdminServer {
     if (ctx.body === undefined || ctx.body === null) throw new NotFoundError('page')
     const said = saying(language)
     if (typeof ctx.body === 'string' && !route.isApi)
-      sendPage(ctx, ctx.body, { versionOf: assets.versionOf, edit: json => JSON.stringify(JSON.parse(json), said) })
+      sendPage(ctx, ctx.body, { assets, edit: json => stateFor(json, site, visit.person, said) })
     else if (language !== LANGUAGES[0] && typeof ctx.body === 'object') {
       ctx.body = JSON.stringify(ctx.body, said)
       ctx.type = 'json'
@@ -126,6 +128,12 @@ export class AdminServer {
     if (!isRead(ctx)) throw new MethodNotAllowed()
     if (!assets.serve(ctx, path)) throw new NotFoundError('file')
   }
+}
+
+/** The state of a page: in the person's language, with the pages that the person may see. */
+function stateFor(json: string, site: AdminSite, person: AdminPerson, said: ReturnType<typeof saying>): string {
+  const state = JSON.parse(json) as { pages: readonly { readonly name: string }[] }
+  return JSON.stringify({ ...state, pages: state.pages.filter(({ name }) => site.mayVisit(name, person)) }, said)
 }
 
 /** AdminJS follows the redirect of its requests, sees the log-in page, and says that the session is over. */

@@ -4,6 +4,7 @@ import type { Words } from './words.ts'
 export const panelWords = {
   en: {
     labels: { navigation: '', pages: '' },
+    buttons: { contactUs: 'Contact us' },
     messages: {
       invalidCredentials: 'The email, the password or the tenant is wrong.',
       tooManyAttempts: 'Too many attempts. Wait a minute, then try again.',
@@ -42,6 +43,7 @@ export const panelWords = {
         language: 'Language',
         apply: 'Apply',
       },
+      Boolean: { true: 'Yes', false: 'No' },
       StatusBadge: { active: 'Active', deleted: 'Deleted' },
       Status: { group: 'Status', active: 'Active', deleted: 'Deleted', all: 'All' },
       Audit: {
@@ -53,6 +55,7 @@ export const panelWords = {
         deletedAt: 'Deleted at',
         deletedBy: 'Deleted by',
       },
+      OwnPage: { loading: 'Loading …', failed: 'This page could not be loaded.' },
       History: {
         title: 'History',
         unrecorded: 'Changes of these records are not kept.',
@@ -94,6 +97,8 @@ export const panelWords = {
   },
   es: {
     labels: { navigation: '', pages: '' },
+    // The one word that AdminJS's own Spanish does not have.
+    buttons: { contactUs: 'Contáctenos' },
     messages: {
       invalidCredentials: 'El correo, la contraseña o el inquilino no es correcto.',
       tooManyAttempts: 'Demasiados intentos. Espere un minuto y vuelva a intentarlo.',
@@ -132,6 +137,7 @@ export const panelWords = {
         language: 'Idioma',
         apply: 'Aplicar',
       },
+      Boolean: { true: 'Sí', false: 'No' },
       StatusBadge: { active: 'Activo', deleted: 'Eliminado' },
       Status: { group: 'Estado', active: 'Activos', deleted: 'Eliminados', all: 'Todos' },
       Audit: {
@@ -143,6 +149,7 @@ export const panelWords = {
         deletedAt: 'Eliminado el',
         deletedBy: 'Eliminado por',
       },
+      OwnPage: { loading: 'Cargando …', failed: 'No se pudo cargar esta página.' },
       History: {
         title: 'Historial',
         unrecorded: 'No se guardan los cambios de estos registros.',

@@ -12,6 +12,11 @@ export interface Tree {
 /** The same keys in each language. */
 export type Words = Readonly<Record<Language, Tree>>
 
+/** Sentences that components ask for by `translateMessage`, as a tree. */
+export function asMessages(sentences: Words): Words {
+  return { en: { messages: sentences.en }, es: { messages: sentences.es } }
+}
+
 /** Whether it is one of the panel's languages. */
 export function isLanguage(given: unknown): given is Language {
   return LANGUAGES.some(language => language === given)

@@ -28,6 +28,7 @@ export const Person = bothEntity({
     name: p.string().length(100),
     role: p.string().length(20),
     passwordHash: p.string().length(500).hidden(),
+    lastLogInAt: p.datetime(3).nullable(),
   },
 })
 /** One property of every kind. */
