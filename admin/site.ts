@@ -85,7 +85,11 @@ function adminOptions({ title }: ResolvedAdminOptions, resources: readonly Resou
       withMadeWithLove: false,
       favicon: `${BASE}/frontend/assets/logo-mini.svg`,
       // No font of other hosts; with `system-ui` first, some machines choose a hairline weight.
-      theme: { font: "'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif" } as never,
+      theme: {
+        font: "'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif",
+        // AdminJS's greys are too pale to be read, as text and beneath it.
+        colors: { grey60: '#5f6172', grey40: '#67707b' },
+      } as never,
     },
     settings: { defaultPerPage: 20 },
   }

@@ -1,8 +1,9 @@
 /** The header: where you are, a way into tenants, a banner while an operator visits one, and the log-out. */
-import React, { useState } from 'react'
+import React, { useEffect, useState } from 'react'
 import { Badge, Box, Button, Icon, Text } from '@adminjs/design-system'
 import { useCurrentAdmin, useTranslation } from 'adminjs'
 import type { AdminPerson } from '../person.ts'
+import { mendMarkup, type Names } from './accessible.ts'
 import { LanguageSwitch } from './LanguageSwitch.tsx'
 
 interface Found {
@@ -68,6 +69,17 @@ const Switch: React.FC<{ csrf: string }> = ({ csrf }) => {
 const TopBar: React.FC<{ toggleSidebar: () => void }> = ({ toggleSidebar }) => {
   const { translateComponent } = useTranslation()
   const [current] = useCurrentAdmin()
+  useEffect(() => {
+    const name = (key: keyof Names): string => translateComponent(`Names.${key}`)
+    return mendMarkup({
+      select: name('select'),
+      selectAll: name('selectAll'),
+      close: name('close'),
+      remove: name('remove'),
+      previous: name('previous'),
+      next: name('next'),
+    })
+  }, [])
   const person = current as AdminPerson | null
   if (person === null) return null
   const { tenant, csrf } = person
