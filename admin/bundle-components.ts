@@ -1,4 +1,3 @@
-/// <reference path="./adminjs-bundler.d.ts" />
 /** Makes one file for the browser of an application's own components, in its build. The panel serves it, and bundles nothing at a start. */
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -20,6 +19,8 @@ interface Task {
 
 /** Tells this thread from one of the application's. */
 const TASK = 'mikro-tenantkit.bundle'
+/** Not as a literal: it has no types, and who compiles these sources would miss them. */
+const BUNDLER: string = 'adminjs/bundler'
 const NAME = /^[A-Z][A-Za-z0-9]{0,62}$/
 
 /**
@@ -59,7 +60,7 @@ function finished(worker: Worker): Promise<void> {
 
 const task = isMainThread ? undefined : (workerData as Readonly<Record<string, Task>> | null)?.[TASK]
 if (task !== undefined) {
-  const { componentsBundler } = (await import('adminjs/bundler')) as unknown as {
+  const { componentsBundler } = (await import(BUNDLER)) as unknown as {
     componentsBundler: { createEntry(entry: { content: string }): Promise<void>; build(): Promise<unknown> }
   }
   await componentsBundler.createEntry({ content: task.entry })

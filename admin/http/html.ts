@@ -47,6 +47,8 @@ export function sendPage(ctx: Context, page: string, { assets, edit, logIn }: Pa
   if (states !== 2) throw new Error('The page of AdminJS has another form than expected.')
   if (logIn !== undefined) html = html.replace(/JSON\.parse\('.*'\);/, () => `${scriptJson(JSON.stringify(logIn))};`)
   html = html
+    // AdminJS writes the name of the panel as it is.
+    .replace(/<title>([\s\S]*?)<\/title>(?=\s*<link rel="shortcut icon")/, (_, title: string) => `<title>${escapeHtml(title)}</title>`)
     .replace(/<link[^>]+fonts\.googleapis\.com[^>]*>/, '')
     .replace(
       /(src|href)="[^"]*\/frontend\/assets\/([^"?]+)"/g,

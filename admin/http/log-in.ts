@@ -30,6 +30,7 @@ interface Found {
   readonly tenant: TenantRecord | undefined
 }
 
+const LOG_IN_JOB = 'admin-log-in'
 const FORM_LIMIT = '20kb'
 const ADDRESS_LIMIT = 300
 
@@ -125,12 +126,13 @@ export class LogIn {
   }
 
   /** In the store that the account is of: another plane may have somebody else under the same id. */
-  async #kept({ id, label, permissions }: AdminAccount, tenant: TenantRecord | undefined): Promise<void> {
+  async #kept({ id }: AdminAccount, tenant: TenantRecord | undefined): Promise<void> {
     const { accounts } = this.#options
     if (accounts.loggedIn === undefined) return
-    const actor: Actor = { plane: tenant === undefined ? 'global' : 'tenant', id, label, permissions }
+    // Not as the person: an auditor writes nothing, and logs in.
+    const actor: Actor = { plane: 'system', id: LOG_IN_JOB, label: LOG_IN_JOB }
     const keep = async (): Promise<void> => accounts.loggedIn?.(id, tenant === undefined ? 'global' : 'tenant', new Date())
-    await (tenant === undefined ? this.#tenancy.runAsActor(actor, keep) : this.#tenancy.runInTenant(tenant, keep, { actor }))
+    await (tenant === undefined ? this.#tenancy.runAsSystem(LOG_IN_JOB, keep) : this.#tenancy.runInTenant(tenant, keep, { actor }))
   }
 
   async #check(ctx: Context, { email, password, tenant }: Credentials): Promise<Found | undefined> {
