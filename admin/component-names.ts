@@ -3,7 +3,17 @@
 /** Components that stand in the place of AdminJS's. */
 export const OVERRIDDEN = ['Login', 'TopBar', 'DefaultListAction', 'DefaultDatetimeEditProperty'] as const
 /** Components of our own. */
-export const ADDED = ['AuditSection', 'BulkConfirm', 'ConfirmAction', 'Dashboard', 'History', 'JsonShow', 'OwnPage', 'StatusBadge'] as const
+export const ADDED = [
+  'AuditSection',
+  'BulkConfirm',
+  'ConfirmAction',
+  'Dashboard',
+  'History',
+  'JsonShow',
+  'OwnPage',
+  'PasswordEdit',
+  'StatusBadge',
+] as const
 
 /** The files of the overridden ones. */
 export const FILES: Readonly<Record<(typeof OVERRIDDEN)[number], string>> = {

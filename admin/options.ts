@@ -2,6 +2,7 @@
 import type { ActionContext } from 'adminjs'
 import type { TenantRef } from '../src/context/context.ts'
 import { ConfigurationError } from '../src/errors.ts'
+import type { Passwords } from './adapter/passwords.ts'
 import type { AdminAccounts } from './accounts.ts'
 import type { Language, Tree } from './locale/words.ts'
 import { pageProblems, type AdminCard, type AdminPage } from './pages.ts'
@@ -24,6 +25,8 @@ export interface AdminResourceOptions {
   readonly readOnly?: readonly string[]
   /** The values of a property, for a choice instead of free text. Default none. */
   readonly values?: Readonly<Record<string, readonly string[]>>
+  /** Hidden properties that a password is typed for, with what makes its hash: `{ passwordHash: hashPassword }`. Default none. */
+  readonly passwords?: Passwords
   /** What it takes to change rows, beside `data:write`, `data:delete`, `data:restore` and `data:purge`, such as `users:write`. Default none. */
   readonly permission?: string
   /** No rows are made, changed or deleted here. Default false. */

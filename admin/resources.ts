@@ -60,7 +60,7 @@ const READS: ReadonlySet<string> = new Set(['list', 'search', 'show', HISTORY_SE
 /** A resource with its options, all actions fenced. */
 export function resourceOf(resource: MikroResource, options: AdminResourceOptions, around: ResourceSurroundings): ResourceWithOptions {
   const actions: Actions = { ...ownActions(options.actions ?? {}, around.components) }
-  for (const name of BUILT_IN) actions[name] = builtIn(name, resource, around)
+  for (const name of BUILT_IN) actions[name] = builtIn(name, resource, around, Object.keys(options.passwords ?? {}))
   // What happens to rows of the registry is the registry's to decide.
   if (resource.hasSoftDelete && !isRegistry(resource)) Object.assign(actions, deletedActions(around.components))
   actions[HISTORY_SECTION] = historyAction(resource, options.hide ?? [], around)
@@ -80,12 +80,27 @@ export function resourceOf(resource: MikroResource, options: AdminResourceOption
   }
 }
 
-function builtIn(name: string, resource: MikroResource, { components, names }: ResourceSurroundings): OneAction {
+function builtIn(
+  name: string,
+  resource: MikroResource,
+  { components, names }: ResourceSurroundings,
+  passwords: readonly string[],
+): OneAction {
   const isLive = ({ record }: ActionContext): boolean => record?.param('deletedAt') == null
   if (name === 'bulkDelete') return { ...bulkAction(components, deletion(resource)), isAccessible: isLive }
   if (name === 'delete') return { isAccessible: isLive }
-  if (name === 'edit') return { isAccessible: isLive, before: [withoutKey(resource)], after: [names.hook] }
+  if (name === 'edit') return { isAccessible: isLive, before: [withoutKey(resource)], after: [names.hook, without(passwords)] }
+  if (name === 'new') return { after: [without(passwords)] }
   return name === 'show' ? { after: [names.hook] } : {}
+}
+
+/** AdminJS answers what was sent; a password is not. */
+function without(passwords: readonly string[]) {
+  return <T extends { record?: { params: Record<string, unknown> } }>(response: T): T => {
+    const { params = {} } = response.record ?? {}
+    for (const key of Object.keys(params)) if (passwords.some(name => key === name || key.startsWith(`${name}.`))) delete params[key]
+    return response
+  }
 }
 
 /** AdminJS writes to the id that the form sends, and asks only whether the one in the path may be written. */
@@ -114,7 +129,9 @@ function fenced(name: string, action: OneAction, resource: MikroResource, option
   const needs = isRead ? [isRegistry(resource) ? 'tenants:read' : 'data:read'] : [custom?.permission ?? NEEDS[name] ?? 'data:write']
   if (!isRead && options.permission !== undefined) needs.push(options.permission)
   const isLocked =
-    !isRead && custom === undefined && (isRegistry(resource) || options.locked === true || (name === 'new' && !canBeMade(resource)))
+    !isRead &&
+    custom === undefined &&
+    (isRegistry(resource) || options.locked === true || (name === 'new' && !canBeMade(resource, options)))
   const admits = (context: ActionContext): boolean => {
     const person = personOf(context.currentAdmin)
     if (person === undefined || isLocked || !needs.every(permission => person.permissions.includes(permission))) return false
@@ -131,8 +148,16 @@ function isRegistry({ meta }: MikroResource): boolean {
 }
 
 /** A row whose hidden columns must be filled, such as the hash of a password, is not made by a form. */
-function canBeMade({ meta }: MikroResource): boolean {
-  return !meta.props.some(each => each.hidden && !each.nullable && each.persist !== false && each.default === undefined && !each.onCreate)
+function canBeMade({ meta }: MikroResource, { passwords = {} }: AdminResourceOptions): boolean {
+  return !meta.props.some(
+    each =>
+      each.hidden &&
+      !Object.hasOwn(passwords, each.name) &&
+      !each.nullable &&
+      each.persist !== false &&
+      each.default === undefined &&
+      !each.onCreate,
+  )
 }
 
 function isPlain(property: MikroProperty, options: AdminResourceOptions): boolean {
@@ -169,6 +194,13 @@ function propertiesOf(resource: MikroResource, options: AdminResourceOptions, co
     if (values !== undefined) properties[name] = { ...properties[name], availableValues: values.map(value => ({ value, label: value })) }
     if (property.kind === 'json') properties[name] = { ...properties[name], components: { show: components.JsonShow } }
   }
+  for (const name of Object.keys(options.passwords ?? {}))
+    properties[name] = {
+      type: 'password',
+      position: 9_500,
+      ...shownAs(false, false, false, true),
+      components: { edit: components.PasswordEdit },
+    }
   const fields = AUDIT_FIELDS.filter(name => name in resource.meta.properties)
   if (fields.length > 0) {
     properties[AUDIT_SECTION] = {

@@ -6,6 +6,7 @@ import { controlEm, currentContext } from '../src/context/context.ts'
 import { ConfigurationError } from '../src/errors.ts'
 import type { Tenancy } from '../src/tenancy.ts'
 import { isReference } from './adapter/kind.ts'
+import type { Passwords } from './adapter/passwords.ts'
 import { MikroResource } from './adapter/resource.ts'
 import { ActorNames } from './audit-section.ts'
 import { routesOf } from './binding.ts'
@@ -109,7 +110,13 @@ async function mikroResources(tenancy: Tenancy, { resources }: ResolvedAdminOpti
   const unknown = Object.keys(resources).filter(name => !shown.some(meta => meta.className === name))
   if (unknown.length > 0)
     throw new ConfigurationError([`admin.resources names ${unknown.join(', ')}, and there is no such entity.`], 'Correct the name.')
-  return shown.filter(meta => resources[meta.className] !== false).map(meta => new MikroResource(meta))
+  return shown
+    .filter(meta => resources[meta.className] !== false)
+    .map(meta => new MikroResource(meta, passwordsOf(resources[meta.className])))
+}
+
+function passwordsOf(told: AdminResourceOptions | false | undefined): Passwords {
+  return (told || undefined)?.passwords ?? {}
 }
 
 /** The same AdminJS with the resources of one mode: navigation, pages and look-ups know no others. */

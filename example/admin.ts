@@ -1,5 +1,5 @@
 /** The back office: what it is told beyond the entities. */
-import { em } from 'mikro-tenantkit'
+import { em, hashPassword } from 'mikro-tenantkit'
 import type { Tenancy } from 'mikro-tenantkit'
 import { accountsOf, createAdminPanel } from 'mikro-tenantkit/admin'
 import type { AdminLog, AdminPage, AdminPanel } from 'mikro-tenantkit/admin'
@@ -65,8 +65,12 @@ export function backOffice(tenancy: Tenancy, log: AdminLog): AdminPanel {
     },
     log,
     resources: {
-      User: { permission: 'users:write', values: { role: ['admin', 'member', 'viewer'] } },
-      SharedUser: { permission: 'users:write', values: { role: ['owner', 'operator', 'auditor'] } },
+      User: { permission: 'users:write', passwords: { passwordHash: hashPassword }, values: { role: ['admin', 'member', 'viewer'] } },
+      SharedUser: {
+        permission: 'users:write',
+        passwords: { passwordHash: hashPassword },
+        values: { role: ['owner', 'operator', 'auditor'] },
+      },
       Invoice: {
         values: { status: STATUSES },
         order: ['number', 'customer', 'status'],

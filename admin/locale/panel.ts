@@ -51,6 +51,7 @@ export const panelWords = {
         next: 'Next page',
       },
       Boolean: { true: 'Yes', false: 'No' },
+      Password: { hint: 'Leave it empty to keep the present one.' },
       StatusBadge: { active: 'Active', deleted: 'Deleted' },
       Status: { group: 'Status', active: 'Active', deleted: 'Deleted', all: 'All' },
       Audit: {
@@ -152,6 +153,7 @@ export const panelWords = {
         next: 'Página siguiente',
       },
       Boolean: { true: 'Sí', false: 'No' },
+      Password: { hint: 'Déjela vacía para conservar la actual.' },
       StatusBadge: { active: 'Activo', deleted: 'Eliminado' },
       Status: { group: 'Estado', active: 'Activos', deleted: 'Eliminados', all: 'Todos' },
       Audit: {

@@ -4,7 +4,7 @@ import { createServer } from 'node:http'
 import { Script } from 'node:vm'
 import Koa from 'koa'
 import { assert } from 'chai'
-import { controlEm, em } from 'mikro-tenantkit'
+import { ValidationFailedError, controlEm, em, hashPassword, verifyPassword } from 'mikro-tenantkit'
 import { accountsOf, createAdminPanel } from 'mikro-tenantkit/admin'
 import { query } from '../helpers/postgres.ts'
 import { Client, as } from './client.ts'
@@ -17,7 +17,11 @@ describe('admin: faults that must never happen', function () {
   let world: World
 
   before(async () => {
-    world = await startWorld()
+    const passwordHash = async (password: string): Promise<string> => {
+      if (password.length < 12) throw new ValidationFailedError([{ path: 'password', message: 'must have at least 12 characters' }])
+      return hashPassword(password)
+    }
+    world = await startWorld({ resources: { Person: { passwords: { passwordHash } } } })
   })
   after(() => world?.[Symbol.asyncDispose]())
 
@@ -152,6 +156,44 @@ describe('admin: faults that must never happen', function () {
     }
     assert.notInclude(await codes(''), 's35')
     assert.include(await codes('&filters.soft_delete_status=deleted'), 's35')
+  })
+
+  it('a password that comes back, is kept as it was typed, or is wiped by an empty field', async () => {
+    const client = await as(world.origin, 'admin', 'acme')
+    const api = '/admin/t/acme/api/resources/Person'
+    const person = { email: 'new@example.test', name: 'new', role: 'viewer' }
+    const send = async (path: string, json: object) => {
+      const answer = await client.post(`${api}/${path}`, { json })
+      assert.notMatch(answer.text, /first long secret|second long secret|"passwordHash":"|scrypt|short/)
+      return answer.json
+    }
+    assert.equal((await send('actions/new', person)).record.errors.passwordHash.message, 'Required')
+    assert.match((await send('actions/new', { ...person, passwordHash: 'short' })).record.errors.passwordHash.message, /at least 12/)
+    const { record, notice } = await send('actions/new', { ...person, passwordHash: 'first long secret' })
+    assert.equal(notice.type, 'success')
+    const hash = async () => (await world.inTenant('acme', () => em().findOneOrFail(Person.tenant, { id: record.id }))).passwordHash
+    assert.isTrue(await verifyPassword('first long secret', await hash()))
+    const path = `records/${record.id}/edit`
+    for (const nothing of [{}, { passwordHash: '' }, { passwordHash: null }])
+      assert.equal((await send(path, nothing)).notice.type, 'success')
+    assert.isTrue(await verifyPassword('first long secret', await hash()))
+    for (const wrong of ['short', { x: 1 }, ['first long secret']]) await send(path, { passwordHash: wrong, name: 'wrong' })
+    assert.isTrue(await verifyPassword('first long secret', await hash()))
+    await send(path, { passwordHash: 'second long secret' })
+    assert.isTrue(await verifyPassword('second long secret', await hash()))
+    assert.equal((await new Client(world.origin).logIn(person.email, 'acme', 'second long secret')).status, 303)
+    for (const page of [`records/${record.id}/show`, path, 'actions/list'])
+      assert.notMatch((await client.get(`${api}/${page}`)).text, /"passwordHash":"|scrypt/)
+    const { code } = await createAdminPanel(world.tenancy, {
+      accounts: accountsOf(Person),
+      resources: { Person: { passwords: { name: hashPassword } } },
+    })
+      .load()
+      .then(
+        () => ({ code: 'loaded' }),
+        (error: { code: string }) => error,
+      )
+    assert.equal(code, 'CONFIGURATION_INVALID', 'a password that is not hidden')
   })
 
   it('a script out of any value that the log-in page is given', async () => {
