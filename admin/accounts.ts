@@ -27,6 +27,8 @@ export interface AdminAccounts {
   byId(id: string, plane: AccountPlane): Promise<AdminAccount | undefined>
   /** The names of accounts by id, deleted ones included, for the audit section. */
   names(ids: readonly string[], plane: AccountPlane): Promise<ReadonlyMap<string, string>>
+  /** Keeps when somebody logged in, in the store of the plane that was logged in to. Optional. */
+  loggedIn?(id: string, plane: AccountPlane, at: Date): Promise<void>
 }
 
 interface UserRow {
@@ -40,7 +42,8 @@ interface UserRow {
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /**
- * The accounts of a both entity with the properties `id` (UUID), `email`, `role`, `passwordHash` and, for the audit section, `name`.
+ * The accounts of a both entity with the properties `id` (UUID), `email`, `role`, `passwordHash` and, for the audit section, `name`. Where it
+ * has `lastLogInAt`, the time of each log-in is kept there.
  *
  * @example createAdminPanel(tenancy, { accounts: accountsOf(User) })
  */
@@ -56,6 +59,11 @@ export function accountsOf(user: AnyBothEntity): AdminAccounts {
   return Object.freeze({
     byEmail: async (email: string, plane: AccountPlane) => account(plane, await find(plane, { email })),
     byId: async (id: string, plane: AccountPlane) => (UUID.test(id) ? account(plane, await find(plane, { id })) : undefined),
+    loggedIn: async (id: string, plane: AccountPlane, lastLogInAt: Date) => {
+      const entity = plane === 'global' ? user.shared : user.tenant
+      if (!('lastLogInAt' in entity.meta.properties)) return
+      await (plane === 'global' ? controlEm() : em().fork()).nativeUpdate(entity as never, { id } as never, { lastLogInAt } as never)
+    },
     names: async (ids: readonly string[], plane: AccountPlane) => {
       const rows = await find(plane, { id: { $in: ids.filter(id => UUID.test(id)) } }, true)
       return new Map(rows.map(row => [row.id, row.name ?? row.email]))

@@ -4,7 +4,9 @@ import { AUDIT_FIELDS } from '../src/audit/audit-fields.ts'
 import { currentContext } from '../src/context/context.ts'
 import type { Tenancy } from '../src/tenancy.ts'
 import type { AdminAccounts } from './accounts.ts'
-import { personOf } from './person.ts'
+import { say } from './locale/sentences.ts'
+import { LANGUAGES } from './locale/words.ts'
+import { personOf, type AdminPerson } from './person.ts'
 
 /** The name of the property that stands for the section. */
 export const AUDIT_SECTION = 'audit'
@@ -25,7 +27,7 @@ export class ActorNames {
     const { record } = response
     if (record?.params === undefined) return response
     const keys = ACTORS.map(name => record.params[name] as unknown).filter(key => typeof key === 'string')
-    const names = await this.#of([...new Set(keys)], personOf(context.currentAdmin)?.isGlobal === true)
+    const names = await this.of(keys, personOf(context.currentAdmin))
     for (const name of ACTORS) {
       const key = record.params[name] as unknown
       if (typeof key === 'string') record.params[`${AUDIT_SECTION}.${name}`] = names.get(key) ?? key
@@ -33,16 +35,19 @@ export class ActorNames {
     return response
   }
 
-  async #of(keys: readonly string[], isGlobal: boolean): Promise<ReadonlyMap<string, string>> {
+  /** Names by stored actor, for who reads them; who is unknown is missing. */
+  async of(given: readonly string[], reader: AdminPerson | undefined): Promise<ReadonlyMap<string, string>> {
     const names = new Map<string, string>()
+    const language = reader?.language ?? LANGUAGES[0]
+    const keys = [...new Set(given)]
     const ids = (plane: string): string[] => keys.filter(key => key.startsWith(`${plane}:`)).map(key => key.slice(plane.length + 1))
-    for (const id of ids('system')) names.set(`system:${id}`, `System (${id})`)
+    for (const id of ids('system')) names.set(`system:${id}`, say(language, `System (${id})`))
     const globals = ids('global')
     // Who the operators are is no tenant's business.
-    if (!isGlobal) for (const id of globals) names.set(`global:${id}`, 'Operator')
+    if (reader?.isGlobal !== true) for (const id of globals) names.set(`global:${id}`, say(language, 'Operator'))
     else if (globals.length > 0) {
       const found = await this.#tenancy.runAsSystem('admin-accounts', () => this.#accounts.names(globals, 'global'))
-      for (const [id, name] of found) names.set(`global:${id}`, `${name} (operator)`)
+      for (const [id, name] of found) names.set(`global:${id}`, say(language, `${name} (operator)`))
     }
     const locals = ids('tenant')
     if (locals.length > 0 && currentContext()?.tenant !== undefined)

@@ -2,4 +2,6 @@
 export { createAdminPanel, type AdminPanel } from './panel.ts'
 export { accountsOf, type AccountPlane, type AdminAccount, type AdminAccounts } from './accounts.ts'
 export type { AdminAction, AdminActionCall, AdminLog, AdminPanelOptions, AdminResourceOptions } from './options.ts'
+export { bundleComponents, type BundleOptions } from './bundle-components.ts'
+export type { AdminCard, AdminPage, AdminPageBlock, AdminPageCall, AdminPlace } from './pages.ts'
 export type { AdminSession } from './sessions.ts'

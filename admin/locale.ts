@@ -1,71 +1,83 @@
-/** The words of the panel: names of entities and properties made readable, and our own sentences. */
-import type { Locale } from 'adminjs'
-import type { MikroResource } from './adapter/resource.ts'
+/** The words of the panel in a language: AdminJS's, our own, names of entities and properties made readable, and the application's over all. */
+import type { CurrentAdmin, Locale } from 'adminjs'
+import { STATUS_FILTER, type MikroResource } from './adapter/resource.ts'
 import { dashboardWords } from './locale/dashboard.ts'
+import { panelWords } from './locale/panel.ts'
 import { tenantWords } from './locale/tenants.ts'
-import type { AdminResourceOptions } from './options.ts'
+import { LANGUAGES, asMessages, type Language, type Tree, type Words } from './locale/words.ts'
+import type { AdminResourceOptions, ResolvedAdminOptions } from './options.ts'
+import { personOf } from './person.ts'
+import { STATUS_BADGE } from './resources.ts'
 
-const MESSAGES = {
-  invalidCredentials: 'The email, the password or the tenant is wrong.',
-  tooManyAttempts: 'Too many attempts. Wait a minute, then try again.',
-  forbiddenError: 'You are not allowed to do this.',
+/** The words of the parts of the panel: one line each; `asMessages()` around those that are flat sentences. */
+export const WORDS: readonly Words[] = [panelWords, tenantWords, asMessages(dashboardWords)]
+
+/** Gives the locale of a language. */
+export type Locales = (language: Language) => Locale
+
+/** The locales with the entities' names, and the labels of actions by entity. */
+export function localesOf(
+  resources: readonly MikroResource[],
+  told: ReadonlyMap<string, AdminResourceOptions>,
+  { translations, pages }: Pick<ResolvedAdminOptions, 'translations' | 'pages'>,
+): Locales {
+  const titles = { pages: Object.fromEntries(Object.entries(pages).map(([name, { label }]) => [name, label])) }
+  const made = new Map(
+    LANGUAGES.map(language => [language, localeOf(language, resources, told, merged(titles, translations[language] ?? {}))]),
+  )
+  return language => made.get(language)!
 }
 
-const ACTIONS = {
-  restore: 'Restore',
-  restore_selected: 'Restore',
-  hard_delete: 'Delete permanently',
-  hard_delete_selected: 'Delete permanently',
+/** AdminJS asks for the locale at each page, with the person. */
+export function localeFor(locales: Locales) {
+  return (admin?: CurrentAdmin): Locale => locales(personOf(admin)?.language ?? LANGUAGES[0])
 }
 
-/** The locale with the entities' names, and the labels of actions by entity. */
-export function localeOf(resources: readonly MikroResource[], told: ReadonlyMap<string, AdminResourceOptions>): Locale {
-  const labels = Object.fromEntries(resources.map(({ meta }) => [meta.className, plural(labelOf(meta.className))]))
-  const own = resources.map(({ meta }) => {
-    const names = Object.fromEntries(Object.keys(meta.properties).map(name => [name, sentence(name)]))
-    return [
-      meta.className,
+function localeOf(
+  language: Language,
+  resources: readonly MikroResource[],
+  told: ReadonlyMap<string, AdminResourceOptions>,
+  application: Tree,
+): Locale {
+  const words = WORDS.reduce<Tree>((all, each) => merged(all, each[language]), {})
+  const names = Object.fromEntries(resources.map(({ meta }) => [meta.className, plural(labelOf(meta.className))]))
+  const given = Object.fromEntries([...told].flatMap(([name, { label }]) => (label === undefined ? [] : [[name, label]])))
+  const labels = [{ labels: names }, words, { labels: given }, application].reduce<Tree>(merged, {})['labels'] as Tree
+  // Not among the words for all entities: their values stand beneath the same name there.
+  const { Audit, Boolean: yesNo, Status } = words['components'] as Readonly<Record<'Audit' | 'Boolean' | 'Status', Tree>>
+  const { title: _, ...fields } = Audit
+  const group = Status['group']!
+  const status = { [STATUS_FILTER]: group, [STATUS_BADGE]: group, ...fields }
+  const own = Object.fromEntries(
+    resources.map(resource => [
+      resource.meta.className,
       {
-        actions: { list: plural(labelOf(meta.className)), ...labelsOf(told.get(meta.className)) },
-        properties: { ...names, soft_delete_status: 'Status', deleted_status: 'Status' },
+        // AdminJS has Yes and No in its code, and looks for better words here.
+        labels: Object.fromEntries(resource.properties().flatMap(({ kind, meta }) => (kind === 'boolean' ? [[meta.name, yesNo]] : []))),
+        actions: { list: labels[resource.meta.className] ?? resource.meta.className },
+        properties: { ...Object.fromEntries(Object.keys(resource.meta.properties).map(name => [name, sentence(name)])), ...status },
       },
-    ] as const
-  })
-  return {
-    language: 'en',
-    availableLanguages: ['en'],
-    translations: {
-      en: merged(
-        {
-          labels: { ...labels, navigation: '' },
-          messages: { ...MESSAGES, ...dashboardWords.en },
-          actions: ACTIONS,
-          properties: { 'soft_delete_status.active': 'Active', 'soft_delete_status.deleted': 'Deleted', 'soft_delete_status.all': 'All' },
-          resources: Object.fromEntries(own),
-        },
-        tenantWords.en,
-      ),
-    },
-  } as Locale
+    ]),
+  )
+  const spoken = Object.fromEntries([...told].map(([name, options]) => [name, wordsOf(options)]))
+  const tree = [{ labels: names, resources: own }, words, { labels: given, resources: spoken }, application].reduce<Tree>(merged, {})
+  // One language is sent, not all: the page says which.
+  return { language, lng: language, fallbackLng: language, availableLanguages: [language], translations: { [language]: tree } } as Locale
 }
 
-interface Tree {
-  readonly [key: string]: string | Tree
+/** What the application says of an entity, in its own language. */
+function wordsOf({ actions = {}, labels = {} }: AdminResourceOptions): Tree {
+  return { actions: Object.fromEntries(Object.entries(actions).map(([name, { label }]) => [name, label])), properties: { ...labels } }
 }
 
 /** The first tree, with what the second one says over it. */
-function merged(below: Tree, above: Tree): Tree {
+export function merged(below: Tree, above: Tree): Tree {
   const all: Record<string, string | Tree> = { ...below }
   for (const [key, value] of Object.entries(above)) {
     const present = all[key]
     all[key] = typeof value === 'object' && typeof present === 'object' ? merged(present, value) : value
   }
   return all
-}
-
-/** The labels of an entity's own actions. */
-function labelsOf(options: AdminResourceOptions | undefined): Readonly<Record<string, string>> {
-  return Object.fromEntries(Object.entries(options?.actions ?? {}).map(([name, { label }]) => [name, label]))
 }
 
 /** `SharedUser` is the control plane's half of `User`. */

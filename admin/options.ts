@@ -2,10 +2,19 @@
 import type { ActionContext } from 'adminjs'
 import type { TenantRef } from '../src/context/context.ts'
 import { ConfigurationError } from '../src/errors.ts'
+import type { Passwords } from './adapter/passwords.ts'
 import type { AdminAccounts } from './accounts.ts'
+import type { Language, Tree } from './locale/words.ts'
+import { pageProblems, type AdminCard, type AdminPage } from './pages.ts'
 
 /** What one entity is told in the back office. Everything is optional; what is left out follows from the entity. */
 export interface AdminResourceOptions {
+  /** What many of them are called. Default: from the entity's name. */
+  readonly label?: string
+  /** What properties are called, by name. Default: from their names. */
+  readonly labels?: Readonly<Record<string, string>>
+  /** Properties that come first in show and edit, in this order. Default: as the entity has them. */
+  readonly order?: readonly string[]
   /** The columns of the list, at most eight. Default: the title and the first short properties. */
   readonly list?: readonly string[]
   /** The property that names a row. Default: `title`, `name`, `label` and their like, else the first text. */
@@ -16,6 +25,8 @@ export interface AdminResourceOptions {
   readonly readOnly?: readonly string[]
   /** The values of a property, for a choice instead of free text. Default none. */
   readonly values?: Readonly<Record<string, readonly string[]>>
+  /** Hidden properties that a password is typed for, with what makes its hash: `{ passwordHash: hashPassword }`. Default none. */
+  readonly passwords?: Passwords
   /** What it takes to change rows, beside `data:write`, `data:delete`, `data:restore` and `data:purge`, such as `users:write`. Default none. */
   readonly permission?: string
   /** No rows are made, changed or deleted here. Default false. */
@@ -66,6 +77,14 @@ export interface AdminPanelOptions {
   readonly resources?: Readonly<Record<string, AdminResourceOptions | false>>
   /** The name in the header. Default `Back office`. */
   readonly title?: string
+  /** Pages of the application's own, by name. Default none. */
+  readonly pages?: Readonly<Record<string, AdminPage>>
+  /** Figures of the application's own on the first page, by name. Default none. */
+  readonly cards?: Readonly<Record<string, AdminCard>>
+  /** The file that `bundleComponents` made of the application's own components. Default: there are none. */
+  readonly bundle?: string
+  /** Words of the application's own by language, over those of the panel: `{ es: { labels: { Invoice: 'Facturas' } } }`. Default none. */
+  readonly translations?: Readonly<Partial<Record<Language, Tree>>>
   /** How long an unused session lives, in minutes. Default 30. */
   readonly idleMinutes?: number
   /** How long a session lives at most, in minutes. Default 720. */
@@ -94,11 +113,14 @@ const standardError: AdminLog = {
 
 /** @throws CONFIGURATION_INVALID */
 export function resolveAdminOptions(given: AdminPanelOptions): ResolvedAdminOptions {
-  const options = { ...ADMIN_DEFAULTS, resources: {}, log: standardError, ...given }
+  const options = { ...ADMIN_DEFAULTS, resources: {}, translations: {}, pages: {}, cards: {}, bundle: '', log: standardError, ...given }
   const problems = (['idleMinutes', 'sessionMinutes', 'tenantMinutes', 'logInLimit'] as const)
     .filter(name => !(options[name] > 0) || !Number.isFinite(options[name]))
     .map(name => `admin.${name} must be a positive number; it is ${String(options[name])}.`)
   problems.push(...Object.entries(options.resources).flatMap(([name, resource]) => (resource === false ? [] : asyncChecks(name, resource))))
+  problems.push(...pageProblems(options.pages, options.cards))
+  const undrawn = Object.entries(options.pages).filter(([, { component }]) => component !== undefined && options.bundle === '')
+  problems.push(...undrawn.map(([name]) => `admin.pages.${name}.component needs admin.bundle, where the component is.`))
   if (problems.length > 0) throw new ConfigurationError(problems, 'Correct the options of createAdminPanel().')
   const minute = 60_000
   return Object.freeze({

@@ -31,7 +31,7 @@ export function createAdminPanel(tenancy: Tenancy, options: AdminPanelOptions): 
   let loading: Promise<Loaded> | undefined
   const load = (): Promise<Loaded> => {
     loading ??= Promise.all([import('./site.ts'), import('./http/assets.ts')]).then(async ([{ buildSite }, { Assets }]) => {
-      const [site, assets] = await Promise.all([buildSite(tenancy, resolved), Assets.load()])
+      const [site, assets] = await Promise.all([buildSite(tenancy, resolved), Assets.load(resolved.bundle)])
       return { site, assets }
     })
     loading.catch(() => (loading = undefined))

@@ -3,6 +3,8 @@
 /** Where it is mounted. */
 export const BASE = '/admin'
 export const LOG_IN = `${BASE}/login`
+/** Beneath the log-in, where the cookie of its form reaches. */
+export const LANGUAGE = `${LOG_IN}/language`
 export const LOG_OUT = `${BASE}/logout`
 export const ENTER = `${BASE}/enter`
 export const LEAVE = `${BASE}/leave`

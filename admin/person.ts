@@ -1,5 +1,6 @@
 /** Who uses the panel, as the pages know it. Nothing here is a secret but the form token, which the page needs. */
 import type { CurrentAdmin } from 'adminjs'
+import type { Language } from './locale/words.ts'
 
 /** AdminJS's `currentAdmin` in this back office. */
 export interface AdminPerson extends CurrentAdmin {
@@ -11,6 +12,7 @@ export interface AdminPerson extends CurrentAdmin {
   /** Whether an operator of the control plane visits the tenant. */
   readonly isVisitor: boolean
   readonly isGlobal: boolean
+  readonly language: Language
   readonly permissions: readonly string[]
   /** What every form sends back. */
   readonly csrf: string

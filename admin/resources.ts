@@ -8,10 +8,11 @@ import { CONTROL_ONLY, marksOf } from '../src/classification/scope.ts'
 import { STATUS_FILTER, type MikroResource } from './adapter/resource.ts'
 import type { MikroProperty } from './adapter/property.ts'
 import { ownActions } from './actions.ts'
-import { AUDIT_SECTION, type ActorNames } from './audit-section.ts'
+import { AUDIT_SECTION } from './audit-section.ts'
 import { bulkAction } from './bulk.ts'
 import type { ComponentNames } from './component-names.ts'
 import { deletedActions } from './deleted.ts'
+import { HISTORY_SECTION, historyAction, isRecorded, type HistorySurroundings } from './history-action.ts'
 import type { AdminResourceOptions } from './options.ts'
 import { personOf } from './person.ts'
 import type { RegistryRules } from './registry-rules.ts'
@@ -20,9 +21,8 @@ type OneAction = Readonly<Record<string, unknown>> & { readonly isAccessible?: (
 type Actions = Record<string, OneAction>
 
 /** What resources are made with. */
-export interface ResourceSurroundings {
+export interface ResourceSurroundings extends HistorySurroundings {
   readonly components: ComponentNames
-  readonly names: ActorNames
   /** Of the framework's own entities, by name. */
   readonly registry: ReadonlyMap<string, RegistryRules>
 }
@@ -47,6 +47,7 @@ const NEEDS: Readonly<Record<string, string>> = {
   list: 'data:read',
   search: 'data:read',
   show: 'data:read',
+  [HISTORY_SECTION]: 'data:read',
   new: 'data:write',
   edit: 'data:write',
   delete: 'data:delete',
@@ -57,7 +58,7 @@ const NEEDS: Readonly<Record<string, string>> = {
   hard_delete_selected: 'data:purge',
 }
 const BUILT_IN = ['list', 'search', 'show', 'new', 'edit', 'delete', 'bulkDelete'] as const
-const READS: ReadonlySet<string> = new Set(['list', 'search', 'show'])
+const READS: ReadonlySet<string> = new Set(['list', 'search', 'show', HISTORY_SECTION])
 
 /** A resource with its options, all actions fenced. */
 export function resourceOf(resource: MikroResource, options: AdminResourceOptions, around: ResourceSurroundings): ResourceWithOptions {
@@ -67,6 +68,7 @@ export function resourceOf(resource: MikroResource, options: AdminResourceOption
   // What happens to rows of the registry is the registry's to decide.
   const hasBin = resource.hasSoftDelete && (!isRegistry(resource) || rules?.isEdited === true)
   if (hasBin) Object.assign(actions, deletedActions(around.components))
+  actions[HISTORY_SECTION] = historyAction(resource, options.hide ?? [], around)
   for (const [name, action] of Object.entries(rules?.actions ?? {})) actions[name] = joined(actions[name], action)
   for (const [name, action] of Object.entries(actions)) actions[name] = fenced(name, action, resource, options, rules)
   return {
@@ -99,9 +101,19 @@ function builtIn(
   const isLive = ({ record }: ActionContext): boolean => record?.param('deletedAt') == null
   if (name === 'bulkDelete') return { ...bulkAction(components, deletion(resource)), isAccessible: isLive }
   if (name === 'delete') return { isAccessible: isLive }
-  if (name === 'new') return { before: [editableOnly(resource, options)] }
-  if (name === 'edit') return { isAccessible: isLive, before: [editableOnly(resource, options)], after: [names.hook] }
+  const passwords = without(Object.keys(options.passwords ?? {}))
+  if (name === 'new') return { before: [editableOnly(resource, options)], after: [passwords] }
+  if (name === 'edit') return { isAccessible: isLive, before: [editableOnly(resource, options)], after: [names.hook, passwords] }
   return name === 'show' ? { after: [names.hook] } : {}
+}
+
+/** AdminJS answers what was sent; a password is not. */
+function without(passwords: readonly string[]) {
+  return <T extends { record?: { params: Record<string, unknown> } }>(response: T): T => {
+    const { params = {} } = response.record ?? {}
+    for (const key of Object.keys(params)) if (passwords.some(name => key === name || key.startsWith(`${name}.`))) delete params[key]
+    return response
+  }
 }
 
 /**
@@ -148,7 +160,7 @@ function fenced(
     custom === undefined &&
     ((isRegistry(resource) && ruled === undefined) ||
       options.locked === true ||
-      (name === 'new' && ruled === undefined && !canBeMade(resource)))
+      (name === 'new' && ruled === undefined && !canBeMade(resource, options)))
   const admits = (context: ActionContext): boolean => {
     const person = personOf(context.currentAdmin)
     if (person === undefined || isLocked || !needs.every(permission => person.permissions.includes(permission))) return false
@@ -165,8 +177,16 @@ function isRegistry({ meta }: MikroResource): boolean {
 }
 
 /** A row whose hidden columns must be filled, such as the hash of a password, is not made by a form. */
-function canBeMade({ meta }: MikroResource): boolean {
-  return !meta.props.some(each => each.hidden && !each.nullable && each.persist !== false && each.default === undefined && !each.onCreate)
+function canBeMade({ meta }: MikroResource, { passwords = {} }: AdminResourceOptions): boolean {
+  return !meta.props.some(
+    each =>
+      each.hidden &&
+      !Object.hasOwn(passwords, each.name) &&
+      !each.nullable &&
+      each.persist !== false &&
+      each.default === undefined &&
+      !each.onCreate,
+  )
 }
 
 function isPlain(property: MikroProperty, options: AdminResourceOptions): boolean {
@@ -202,11 +222,19 @@ function propertiesOf(
     else if (!isPlain(property, options)) properties[name] = shownAs(false, false, false, false)
     else if (property.isId()) properties[name] = shownAs(true, true, true, false)
     else if ((options.readOnly ?? []).includes(name) || !property.isEditable()) properties[name] = shownAs(true, true, true, false)
-    properties[name] = { type: property.formType, ...properties[name] }
+    const place = (options.order ?? []).indexOf(name)
+    properties[name] = { type: property.formType, ...(place < 0 ? {} : { position: place - 1_000 }), ...properties[name] }
     const values = options.values?.[name]
     if (values !== undefined) properties[name] = { ...properties[name], availableValues: values.map(value => ({ value, label: value })) }
     if (property.kind === 'json') properties[name] = { ...properties[name], components: { show: components.JsonShow } }
   }
+  for (const name of Object.keys(options.passwords ?? {}))
+    properties[name] = {
+      type: 'password',
+      position: 9_500,
+      ...shownAs(false, false, false, true),
+      components: { edit: components.PasswordEdit },
+    }
   const fields = AUDIT_FIELDS.filter(name => name in resource.meta.properties)
   if (fields.length > 0) {
     properties[AUDIT_SECTION] = {
@@ -216,6 +244,13 @@ function propertiesOf(
       components: { show: components.AuditSection, edit: components.AuditSection },
       custom: { fields },
     }
+  }
+  properties[HISTORY_SECTION] = {
+    position: 10_001,
+    hideLabel: true,
+    ...shownAs(false, false, true, true),
+    components: { show: components.History, edit: components.History },
+    custom: { isRecorded: isRecorded(resource) },
   }
   if (hasBin) {
     properties[STATUS_BADGE] = {

@@ -6,14 +6,18 @@ import { controlEm, currentContext } from '../src/context/context.ts'
 import { ConfigurationError } from '../src/errors.ts'
 import type { Tenancy } from '../src/tenancy.ts'
 import { isReference } from './adapter/kind.ts'
+import type { Passwords } from './adapter/passwords.ts'
 import { MikroResource } from './adapter/resource.ts'
 import { ActorNames } from './audit-section.ts'
 import { routesOf } from './binding.ts'
 import { ADDED, type ComponentNames } from './component-names.ts'
 import { dashboardOf } from './dashboard.ts'
-import { localeOf } from './locale.ts'
+import { localeFor, localesOf } from './locale.ts'
+import type { Language } from './locale/words.ts'
 import type { AdminResourceOptions, ResolvedAdminOptions } from './options.ts'
 import { BASE, LOG_IN, LOG_OUT, tenantPath } from './paths.ts'
+import { admits, pagesOf, withCards } from './pages.ts'
+import type { AdminPerson } from './person.ts'
 import { REGISTRY_RESOURCES, registryRules } from './registry.ts'
 import { resourceOf } from './resources.ts'
 
@@ -26,8 +30,10 @@ export interface AdminSite {
   readonly routes: Readonly<Record<Mode, Middleware>>
   /** Whether a mode has the action of a resource; the action itself asks who may run it. */
   has(mode: Mode, resource: string, action: string | undefined): boolean
+  /** Whether a person may see a page of the application's own. */
+  mayVisit(page: string, person: AdminPerson): boolean
   /** The page of the log-in, unsafe until `sendPage` made it safe. */
-  logInPage(): Promise<string>
+  logInPage(language: Language): Promise<string>
 }
 
 /** @throws CONFIGURATION_INVALID for entities that cannot be shown, and for options that name none */
@@ -37,11 +43,13 @@ export async function buildSite(tenancy: Tenancy, options: ResolvedAdminOptions)
   const registry = registryRules(tenancy, components)
   const entities = await mikroResources(tenancy, options)
   const told = new Map(entities.map(({ meta: { className } }) => [className, toldOf(className, options)]))
-  const resources = entities.map(each => resourceOf(each, told.get(each.meta.className) ?? {}, { components, names, registry }))
+  const resources = entities.map(each => resourceOf(each, told.get(each.meta.className) ?? {}, { components, names, registry, tenancy }))
+  const locales = localesOf(entities, told, options)
   const admin = new AdminJS({
     ...adminOptions(options, resources),
-    dashboard: { component: components.Dashboard, handler: dashboardOf(tenancy, entities) },
-    locale: localeOf(entities, told),
+    dashboard: { component: components.Dashboard, handler: withCards(dashboardOf(tenancy, entities) as never, options.cards) },
+    pages: pagesOf(options.pages, components.OwnPage),
+    locale: localeFor(locales),
   })
   // AdminJS reads it at every link it makes. Which tenant is meant is the business of the request.
   Object.defineProperty(admin.options, 'rootPath', { enumerable: true, get: rootPath })
@@ -52,7 +60,11 @@ export async function buildSite(tenancy: Tenancy, options: ResolvedAdminOptions)
       const found = modes[mode].resources.find(each => each.id() === resource)
       return found !== undefined && (action === undefined || Object.hasOwn(found.decorate().actions, action))
     },
-    logInPage: () => admin.renderLogin({ action: LOG_IN } as never),
+    mayVisit: (page: string, person: AdminPerson): boolean => Object.hasOwn(options.pages, page) && admits(options.pages[page]!, person),
+    logInPage: (language: Language) => {
+      const spoken = Object.create(admin.options, { locale: { value: locales(language) } }) as AdminJSOptions
+      return (Object.create(admin, { options: { value: spoken } }) as AdminJS).renderLogin({ action: LOG_IN } as never)
+    },
   })
 }
 
@@ -75,7 +87,11 @@ function adminOptions({ title }: ResolvedAdminOptions, resources: readonly Resou
       withMadeWithLove: false,
       favicon: `${BASE}/frontend/assets/logo-mini.svg`,
       // No font of other hosts; with `system-ui` first, some machines choose a hairline weight.
-      theme: { font: "'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif" } as never,
+      theme: {
+        font: "'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif",
+        // AdminJS's greys are too pale to be read, as text and beneath it.
+        colors: { grey60: '#5f6172', grey40: '#67707b' },
+      } as never,
     },
     settings: { defaultPerPage: 20 },
   }
@@ -102,7 +118,13 @@ async function mikroResources(tenancy: Tenancy, { resources }: ResolvedAdminOpti
   const unknown = Object.keys(resources).filter(name => !shown.some(meta => meta.className === name))
   if (unknown.length > 0)
     throw new ConfigurationError([`admin.resources names ${unknown.join(', ')}, and there is no such entity.`], 'Correct the name.')
-  return shown.filter(meta => resources[meta.className] !== false).map(meta => new MikroResource(meta))
+  return shown
+    .filter(meta => resources[meta.className] !== false)
+    .map(meta => new MikroResource(meta, passwordsOf(resources[meta.className])))
+}
+
+function passwordsOf(told: AdminResourceOptions | false | undefined): Passwords {
+  return (told || undefined)?.passwords ?? {}
 }
 
 /** The same AdminJS with the resources of one mode: navigation, pages and look-ups know no others. */

@@ -9,6 +9,7 @@ import { VISIBILITY_FILTER } from '../../src/classification/visibility.ts'
 import { planeOf } from '../../src/classification/scope.ts'
 import { isInTenant, managerFor, type Access } from './access.ts'
 import { atFields, notice, shown, type FieldProblems } from './problems.ts'
+import { assertHidden, hashesOf, type Passwords } from './passwords.ts'
 import { pathOf, propertiesOf, putAt, valueAt } from './properties.ts'
 import type { MikroProperty } from './property.ts'
 import { FieldError, fromForm, toForm } from './values.ts'
@@ -37,10 +38,13 @@ export class MikroResource extends BaseResource {
   readonly #key: MikroProperty
   /** What was counted already, by the filter of the request. */
   readonly #counted = new WeakMap<Filter, Promise<number>>()
+  readonly #passwords: Passwords
 
-  /** @throws CONFIGURATION_INVALID for a composite key */
-  constructor(meta: EntityMetadata) {
+  /** @throws CONFIGURATION_INVALID for a composite key, and for a password that is not hidden */
+  constructor(meta: EntityMetadata, passwords: Passwords = {}) {
     super()
+    assertHidden(meta, passwords)
+    this.#passwords = passwords
     this.meta = meta
     this.plane = planeOf(meta)
     this.hasSoftDelete = 'deletedAt' in meta.properties
@@ -118,14 +122,19 @@ export class MikroResource extends BaseResource {
   }
 
   override async create(params: Params, _context?: ActionContext): Promise<ParamsType> {
+    const secrets = await hashesOf(this.#passwords, params)
     return this.write(async em => {
       const { data, problems } = this.#read(params, em)
+      Object.assign(problems, secrets.problems)
+      for (const name of Object.keys(this.#passwords))
+        if (!(name in secrets.data) && this.meta.properties[name]?.nullable !== true)
+          problems[name] ??= { type: 'required', message: 'Required' }
       for (const property of this.properties()) {
         const isMissing = property.isRequired() && property.isEditable() && valueAt(data, this.#path(property)) == null
         if (isMissing) problems[property.path()] ??= { type: 'required', message: 'Required' }
       }
       if (Object.keys(problems).length > 0) throw atFields(problems)
-      const entity = em.create(this.meta.class, data as never)
+      const entity = em.create(this.meta.class, { ...data, ...secrets.data } as never)
       em.persist(entity)
       await em.flush()
       return this.#params(entity as object)
@@ -133,14 +142,17 @@ export class MikroResource extends BaseResource {
   }
 
   override async update(id: string, params: Params, _context?: ActionContext): Promise<ParamsType> {
+    // Before the row is locked: it takes its time.
+    const secrets = await hashesOf(this.#passwords, params)
     return this.write(async em => {
       const [entity] = await this.rows(em, [id], true)
       if (entity === undefined) throw notice('The record is gone.')
       if (this.hasSoftDelete && entity['deletedAt'] != null) throw notice('The record is deleted. Restore it first.')
       this.#assertFresh(entity, params)
       const { data, problems } = this.#read(params, em)
+      Object.assign(problems, secrets.problems)
       if (Object.keys(problems).length > 0) throw atFields(problems)
-      em.assign(entity, data as never, { mergeEmbeddedProperties: true })
+      em.assign(entity, { ...data, ...secrets.data } as never, { mergeEmbeddedProperties: true })
       await em.flush()
       return this.#params(entity)
     })

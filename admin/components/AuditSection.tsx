@@ -1,18 +1,10 @@
 /** The Audit section at the end of show and edit: closed at first, never edited. */
 import React, { useId, useState } from 'react'
 import { Box, Icon, Label, Text } from '@adminjs/design-system'
-import type { BasePropertyProps } from 'adminjs'
-
-const LABELS: Readonly<Record<string, string>> = {
-  createdAt: 'Created at',
-  createdBy: 'Created by',
-  updatedAt: 'Updated at',
-  updatedBy: 'Updated by',
-  deletedAt: 'Deleted at',
-  deletedBy: 'Deleted by',
-}
+import { useTranslation, type BasePropertyProps } from 'adminjs'
 
 const AuditSection: React.FC<BasePropertyProps> = ({ record, property }) => {
+  const { translateComponent, i18n } = useTranslation()
   const [isOpen, setOpen] = useState(false)
   const id = useId()
   // The form of a new record has nothing to tell.
@@ -22,7 +14,7 @@ const AuditSection: React.FC<BasePropertyProps> = ({ record, property }) => {
     const value: unknown = record.params[field]
     if (typeof value !== 'string' || value === '') return '–'
     const named: unknown = record.params[`audit.${field}`]
-    if (field.endsWith('At')) return new Date(value).toLocaleString()
+    if (field.endsWith('At')) return new Date(value).toLocaleString(i18n.language)
     return typeof named === 'string' ? named : value
   }
   return (
@@ -48,7 +40,7 @@ const AuditSection: React.FC<BasePropertyProps> = ({ record, property }) => {
           }}
         >
           <Icon icon={isOpen ? 'ChevronDown' : 'ChevronRight'} />
-          Audit
+          {translateComponent('Audit.title')}
         </button>
       </h2>
       <Box
@@ -60,7 +52,7 @@ const AuditSection: React.FC<BasePropertyProps> = ({ record, property }) => {
       >
         {fields.map(field => (
           <Box key={field}>
-            <Label as="div">{LABELS[field] ?? field}</Label>
+            <Label as="div">{translateComponent(`Audit.${field}`)}</Label>
             <Text style={{ overflowWrap: 'anywhere', fontWeight: 400 }}>{valueOf(field)}</Text>
           </Box>
         ))}

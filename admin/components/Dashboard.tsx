@@ -5,9 +5,11 @@ import type { DashboardData, DashboardTile, TenantFigures } from '../dashboard-d
 import type { AdminPerson } from '../person.ts'
 import { Card } from './Charts.tsx'
 import { FleetPanels, StorageChart } from './FleetFigures.tsx'
+import { OwnCards } from './OwnCards.tsx'
 import { bytesText, dayText } from './chart-figures.ts'
 import { DASHBOARD_STYLE } from './dashboard-style.ts'
 import { isDark } from './dark.ts'
+import type { CardFigure } from '../pages.ts'
 import { useWords } from './words.ts'
 
 /** How often a run in progress is looked at. */
@@ -95,6 +97,7 @@ const Dashboard: React.FC = () => {
     <div className="tk-dash" data-dark={isDark ? '' : undefined} data-testid="dashboard">
       <style>{DASHBOARD_STYLE}</style>
       <h2>{person?.tenant?.name ?? say('ControlPlane')}</h2>
+      <OwnCards cards={(data as { cards?: readonly CardFigure[] } | null)?.cards} />
       {data === null ? (
         <p className="tk-soft" role="status">
           {say('Loading')}

@@ -1,15 +1,12 @@
 /** The list with a switch above it: live rows, deleted ones, or all. */
 import React from 'react'
 import { Box, Button } from '@adminjs/design-system'
-import { useQueryParams, type ActionProps } from 'adminjs'
+import { useQueryParams, useTranslation, type ActionProps } from 'adminjs'
 
-const STATUSES = [
-  ['active', 'Active'],
-  ['deleted', 'Deleted'],
-  ['all', 'All'],
-] as const
+const STATUSES = ['active', 'deleted', 'all'] as const
 
 const ListWithStatus: React.FC<ActionProps & { OriginalComponent: React.FC<ActionProps> }> = ({ OriginalComponent, ...props }) => {
+  const { translateComponent } = useTranslation()
   const { filters, storeParams } = useQueryParams()
   const { soft_delete_status: current = 'active', ...others } = (filters as Record<string, string> | undefined) ?? {}
   if (!('soft_delete_status' in props.resource.properties)) return <OriginalComponent {...props} />
@@ -17,8 +14,8 @@ const ListWithStatus: React.FC<ActionProps & { OriginalComponent: React.FC<Actio
     storeParams({ filters: status === 'active' ? others : { ...others, soft_delete_status: status }, page: '1' })
   return (
     <>
-      <Box flex mb="lg" role="group" aria-label="Status" data-testid="status-filter">
-        {STATUSES.map(([status, label]) => (
+      <Box flex mb="lg" role="group" aria-label={translateComponent('Status.group')} data-testid="status-filter">
+        {STATUSES.map(status => (
           <Button
             key={status}
             mr="sm"
@@ -27,7 +24,7 @@ const ListWithStatus: React.FC<ActionProps & { OriginalComponent: React.FC<Actio
             aria-pressed={current === status}
             onClick={() => choose(status)}
           >
-            {label}
+            {translateComponent(`Status.${status}`)}
           </Button>
         ))}
       </Box>

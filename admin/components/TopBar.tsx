@@ -1,8 +1,10 @@
 /** The header: where you are, a way into tenants, a banner while an operator visits one, and the log-out. */
-import React, { useState } from 'react'
+import React, { useEffect, useState } from 'react'
 import { Badge, Box, Button, Icon, Text } from '@adminjs/design-system'
-import { useCurrentAdmin } from 'adminjs'
+import { useCurrentAdmin, useTranslation } from 'adminjs'
 import type { AdminPerson } from '../person.ts'
+import { mendMarkup, type Names } from './accessible.ts'
+import { LanguageSwitch } from './LanguageSwitch.tsx'
 
 interface Found {
   readonly slug: string
@@ -31,6 +33,7 @@ const Post: React.FC<{ action: string; csrf: string; values?: Readonly<Record<st
 
 /** A tenant by its slug, with suggestions from the server: there may be thousands. */
 const Switch: React.FC<{ csrf: string }> = ({ csrf }) => {
+  const { translateComponent } = useTranslation()
   const [found, setFound] = useState<readonly Found[]>([])
   const search = async (text: string): Promise<void> => {
     const response = await fetch(`/admin/tenants?search=${encodeURIComponent(text)}`, { headers: { accept: 'application/json' } })
@@ -40,8 +43,8 @@ const Switch: React.FC<{ csrf: string }> = ({ csrf }) => {
     <Post action="/admin/enter" csrf={csrf}>
       <input
         name="tenant"
-        aria-label="Tenant to enter"
-        placeholder="Tenant"
+        aria-label={translateComponent('Header.tenantToEnter')}
+        placeholder={translateComponent('Header.tenantPlaceholder')}
         list="tenants-found"
         autoComplete="off"
         autoCapitalize="none"
@@ -57,14 +60,26 @@ const Switch: React.FC<{ csrf: string }> = ({ csrf }) => {
         ))}
       </datalist>
       <Button size="sm" variant="outlined" type="submit">
-        Enter
+        {translateComponent('Header.enter')}
       </Button>
     </Post>
   )
 }
 
 const TopBar: React.FC<{ toggleSidebar: () => void }> = ({ toggleSidebar }) => {
+  const { translateComponent } = useTranslation()
   const [current] = useCurrentAdmin()
+  useEffect(() => {
+    const name = (key: keyof Names): string => translateComponent(`Names.${key}`)
+    return mendMarkup({
+      select: name('select'),
+      selectAll: name('selectAll'),
+      close: name('close'),
+      remove: name('remove'),
+      previous: name('previous'),
+      next: name('next'),
+    })
+  }, [])
   const person = current as AdminPerson | null
   if (person === null) return null
   const { tenant, csrf } = person
@@ -84,9 +99,7 @@ const TopBar: React.FC<{ toggleSidebar: () => void }> = ({ toggleSidebar }) => {
             color: '#fff',
           }}
         >
-          <span>
-            You are visiting <b>{tenant.name}</b> as {person.email}. What you change carries your name.
-          </span>
+          <span>{translateComponent('Header.visiting', { tenant: tenant.name, person: person.email })}</span>
           <Post action="/admin/leave" csrf={csrf} values={{ tenant: tenant.slug }}>
             <button
               type="submit"
@@ -100,7 +113,7 @@ const TopBar: React.FC<{ toggleSidebar: () => void }> = ({ toggleSidebar }) => {
                 cursor: 'pointer',
               }}
             >
-              Leave
+              {translateComponent('Header.leave')}
             </button>
           </Post>
         </div>
@@ -109,7 +122,7 @@ const TopBar: React.FC<{ toggleSidebar: () => void }> = ({ toggleSidebar }) => {
         <Box display={['block', 'block', 'block', 'block', 'none']}>
           <button
             type="button"
-            aria-label="Menu"
+            aria-label={translateComponent('Header.menu')}
             onClick={toggleSidebar}
             style={{ background: 'none', border: 0, cursor: 'pointer', padding: 4 }}
           >
@@ -117,14 +130,15 @@ const TopBar: React.FC<{ toggleSidebar: () => void }> = ({ toggleSidebar }) => {
           </button>
         </Box>
         <Badge variant={tenant === null ? 'default' : 'primary'} data-testid="scope">
-          {tenant === null ? 'Control plane' : `Tenant: ${tenant.name}`}
+          {tenant === null ? translateComponent('Header.controlPlane') : translateComponent('Header.tenant', { name: tenant.name })}
         </Badge>
         {tenant === null && person.permissions.includes('tenants:enter') ? <Switch csrf={csrf} /> : null}
         <Box flexGrow={1} />
+        <LanguageSwitch csrf={csrf} language={person.language} redirectTo={() => window.location.pathname + window.location.search} />
         <Text style={{ overflowWrap: 'anywhere', fontWeight: 400 }}>{person.email}</Text>
         <Post action="/admin/logout" csrf={csrf}>
           <Button size="sm" variant="text" type="submit">
-            <Icon icon="LogOut" /> Log out
+            <Icon icon="LogOut" /> {translateComponent('Header.logOut')}
           </Button>
         </Post>
       </Box>

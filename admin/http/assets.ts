@@ -28,9 +28,11 @@ const TYPES: Readonly<Record<string, string>> = {
 }
 /** The name of the bundle of our components: made by `npm run build:admin`, never at a start. */
 export const COMPONENTS = 'components.bundle.js'
+/** The name of the application's own. */
+export const OWN_COMPONENTS = 'own.bundle.js'
 
 /** The production files, whatever NODE_ENV says: those for development have 26 MB. */
-function sources(): Readonly<Record<string, string>> {
+function sources(bundle: string): Readonly<Record<string, string>> {
   const adminjs = dirname(fileURLToPath(import.meta.resolve('adminjs')))
   const files = join(adminjs, 'lib', 'frontend', 'assets')
   const designSystem = join(
@@ -40,6 +42,7 @@ function sources(): Readonly<Record<string, string>> {
   )
   return {
     [COMPONENTS]: join(import.meta.dirname, '..', 'bundle', COMPONENTS),
+    ...(bundle === '' ? {} : { [OWN_COMPONENTS]: bundle }),
     'app.bundle.js': join(files, 'scripts', 'app-bundle.production.js'),
     'global.bundle.js': join(files, 'scripts', 'global-bundle.production.js'),
     'design-system.bundle.js': designSystem,
@@ -59,14 +62,19 @@ export class Assets {
     this.#assets = assets
   }
 
-  /** Reads and compresses all of them. */
-  static async load(): Promise<Assets> {
-    const all = Object.entries(sources()).map(async ([name, path]) => [name, await assetOf(name, path)] as const)
+  /** Reads and compresses all of them; `bundle` is the file of the application's own components, or nothing. */
+  static async load(bundle: string): Promise<Assets> {
+    const all = Object.entries(sources(bundle)).map(async ([name, path]) => [name, await assetOf(name, path)] as const)
     return new Assets(new Map(await Promise.all(all)))
   }
 
   /** The version of a file, for its URL. */
   readonly versionOf = (name: string): string => this.#assets.get(name)?.version ?? ''
+
+  /** Whether there are components of the application's own. */
+  get hasOwn(): boolean {
+    return this.#assets.has(OWN_COMPONENTS)
+  }
 
   /** Answers a request for a file. Answers false when there is none of that name. */
   serve(ctx: Context, inside: string): boolean {

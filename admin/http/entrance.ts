@@ -1,12 +1,15 @@
 /** How an operator of the control plane enters a tenant, leaves it, and finds one. The identity stays the operator's own. */
 import type { Context } from 'koa'
+import type { Actor, TenantRef } from '../../src/context/context.ts'
 import { ForbiddenError } from '../../src/errors.ts'
 import type { Tenancy } from '../../src/tenancy.ts'
+import { say } from '../locale/sentences.ts'
 import type { ResolvedAdminOptions } from '../options.ts'
 import { BASE, ENTER, LEAVE, TENANTS, localPath, tenantPath } from '../paths.ts'
 import type { AdminSession, AdminSessions } from '../sessions.ts'
 import { assertNoNavigation, assertOwnForm, isRead } from './guard.ts'
 import { escapeHtml, sendSmallPage } from './html.ts'
+import { languageOf } from './language.ts'
 import { readForm } from './log-in.ts'
 import { MethodNotAllowed } from './problems.ts'
 import { enterable, operatorOf, type VisitRules } from './visit.ts'
@@ -37,11 +40,15 @@ export class Entrance {
     const { ref } = await enterable(this.#rules.tenancy, actor, String(ctx.query['tenant']))
     const field = (name: string, value: string): string => `<input type="hidden" name="${name}" value="${escapeHtml(value)}">`
     const fields = field('_csrf', csrf) + field('tenant', ref.slug) + field('redirectTo', localPath(ctx.query['redirectTo']) ?? '')
-    const text = `You stay ${escapeHtml(actor.label)}: what you change there carries your name. After ${this.#options.tenantMinutes} minutes you are asked again.`
+    const language = languageOf(ctx)
+    const said = (english: string): string => escapeHtml(say(language, english))
+    const text = `You stay ${actor.label}: what you change there carries your name. After ${this.#options.tenantMinutes} minutes you are asked again.`
+    const buttons = `<button type="submit">${said('Enter the tenant')}</button> <a href="${BASE}">${said('Back')}</a>`
     sendSmallPage(
       ctx,
-      `Enter ${ref.name}?`,
-      `<p>${text}</p><form method="post" action="${ENTER}">${fields}<button type="submit">Enter the tenant</button> <a href="${BASE}">Back</a></form>`,
+      say(language, `Enter ${ref.name}?`),
+      `<p>${said(text)}</p><form method="post" action="${ENTER}">${fields}${buttons}</form>`,
+      language,
     )
   }
 
@@ -51,6 +58,8 @@ export class Entrance {
     assertOwnForm(ctx, fields['_csrf'], csrf)
     const actor = await operatorOf(this.#rules, session)
     const { ref } = await enterable(this.#rules.tenancy, actor, fields['tenant'] ?? '')
+    // First: who cannot be recorded does not enter.
+    await this.#record('tenant.enter', actor, ref)
     await this.#sessions.enter(session, ref.id, Date.now())
     this.#options.log.info(
       { event: 'tenant.entered', actor: `global:${actor.id}`, tenant: ref.slug, session: session.id },
@@ -70,11 +79,16 @@ export class Entrance {
     const record = await this.#rules.tenancy.find(fields['tenant'] ?? '')
     if (record !== undefined) {
       await this.#sessions.enter(session, record.ref.id, undefined)
+      await this.#record('tenant.leave', actor, record.ref)
       const facts = { event: 'tenant.left', actor: `global:${actor.id}`, tenant: record.ref.slug, session: session.id }
       this.#options.log.info(facts, 'left a tenant')
     }
     ctx.redirect(BASE)
     ctx.status = 303
+  }
+
+  #record(action: string, actor: Actor, { id, slug }: TenantRef): Promise<void> {
+    return this.#rules.tenancy.history.record({ action, entity: 'Tenant', entityId: id, details: { slug }, actor })
   }
 
   /** `GET /admin/tenants?search=ac`: those that serve, for the switch in the header. */

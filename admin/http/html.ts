@@ -2,7 +2,9 @@
 import { randomBytes } from 'node:crypto'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import type { Context } from 'koa'
+import type { Language } from '../locale/words.ts'
 import { ASSETS } from '../paths.ts'
+import { OWN_COMPONENTS, type Assets } from './assets.ts'
 
 /** The headers of every answer. */
 export const SECURITY_HEADERS = {
@@ -20,34 +22,51 @@ export function scriptJson(json: string): string {
   return json.replaceAll('<', '\\u003c').replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029')
 }
 
+/** What a page of AdminJS is sent with. */
+export interface PageParts {
+  readonly assets: Pick<Assets, 'versionOf' | 'hasOwn'>
+  /** Changes the JSON of the page's state. Default: nothing. */
+  readonly edit?: (json: string) => string
+  /** The state of the log-in form. */
+  readonly logIn?: object
+}
+
 /**
  * A page of AdminJS, made safe: its state is escaped first, for a nonce would land on a script that stands in the state too; then nothing
  * of other hosts is left, assets have their versions, and scripts their nonces.
  */
-export function sendPage(ctx: Context, page: string, versionOf: (asset: string) => string, logInState?: object): void {
+export function sendPage(ctx: Context, page: string, { assets, edit, logIn }: PageParts): void {
   const nonce = randomBytes(16).toString('base64')
   let states = 0
   // Not `.` and `$`: JSON holds U+2028 as it is, which ends a line for them.
-  let html = page.replace(/(\n *window\.(?:REDUX_STATE|THEME) = )([^\n]*);(?=\n)/g, (_, start: string, json: string) => {
+  let html = page.replace(/(\n *window\.(REDUX_STATE|THEME) = )([^\n]*);(?=\n)/g, (_, start: string, name: string, json: string) => {
     states++
-    return `${start}${scriptJson(json)};`
+    return `${start}${scriptJson(name === 'REDUX_STATE' && edit !== undefined ? edit(json) : json)};`
   })
   // Another version of AdminJS writes another page: then there is none, instead of one that is not escaped.
   if (states !== 2) throw new Error('The page of AdminJS has another form than expected.')
-  if (logInState !== undefined) html = html.replace(/JSON\.parse\('.*'\);/, () => `${scriptJson(JSON.stringify(logInState))};`)
+  if (logIn !== undefined) html = html.replace(/JSON\.parse\('.*'\);/, () => `${scriptJson(JSON.stringify(logIn))};`)
   html = html
+    // AdminJS writes the name of the panel as it is.
+    .replace(/<title>([\s\S]*?)<\/title>(?=\s*<link rel="shortcut icon")/, (_, title: string) => `<title>${escapeHtml(title)}</title>`)
     .replace(/<link[^>]+fonts\.googleapis\.com[^>]*>/, '')
     .replace(
       /(src|href)="[^"]*\/frontend\/assets\/([^"?]+)"/g,
-      (_, name: string, file: string) => `${name}="${ASSETS}${file}?v=${versionOf(file)}"`,
+      (_, name: string, file: string) => `${name}="${ASSETS}${file}?v=${assets.versionOf(file)}"`,
     )
+    // After our own, whose list of components it adds to; before the page is drawn.
+    .replace(/<script src="[^"]*components\.bundle\.js[^"]*"><\/script>/, tag => (assets.hasOwn ? tag + ownScript(assets) : tag))
     .replace(/<script/g, `<script nonce="${nonce}"`)
   send(ctx, html, `script-src 'self' 'nonce-${nonce}'; style-src 'self' 'unsafe-inline'`)
 }
 
+function ownScript(assets: Pick<Assets, 'versionOf'>): string {
+  return `<script src="${ASSETS}${OWN_COMPONENTS}?v=${assets.versionOf(OWN_COMPONENTS)}"></script>`
+}
+
 /** A small page without scripts: a question or a refusal. `body` is HTML. */
-export function sendSmallPage(ctx: Context, title: string, body: string): void {
-  const html = `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+export function sendSmallPage(ctx: Context, title: string, body: string, language: Language): void {
+  const html = `<!DOCTYPE html><html lang="${language}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${escapeHtml(title)}</title><style>
 :root { color-scheme: light dark }
 body { margin: 0; min-height: 100vh; display: grid; place-items: center; font: 16px/1.5 Arial, "Liberation Sans", sans-serif; background: light-dark(#f6f7fb, #14171c); color: light-dark(#1c2733, #e8ecf1) }

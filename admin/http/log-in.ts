@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { form } from 'co-body'
 import type { Context } from 'koa'
+import type { Actor } from '../../src/context/context.ts'
 import { verifyPassword } from '../../src/auth/password.ts'
 import { createThrottle, type Throttle } from '../../src/auth/throttle.ts'
 import { RateLimitedError, UnsupportedMediaTypeError } from '../../src/errors.ts'
@@ -29,6 +30,7 @@ interface Found {
   readonly tenant: TenantRecord | undefined
 }
 
+const LOG_IN_JOB = 'admin-log-in'
 const FORM_LIMIT = '20kb'
 const ADDRESS_LIMIT = 300
 
@@ -54,7 +56,14 @@ export class LogIn {
     const token = known !== undefined && /^[\w-]{32}$/.test(known) ? known : randomBytes(24).toString('base64url')
     setLogInToken(ctx, token)
     const redirectTo = localPath(ctx.query['redirectTo']) ?? ''
-    await this.#show(ctx, { action: LOG_IN, csrf: token, errorMessage: null, title: this.#options.title, redirectTo, ...state })
+    await this.#show(ctx, {
+      action: LOG_IN,
+      csrf: token,
+      errorMessage: null,
+      title: this.#options.title,
+      redirectTo,
+      ...state,
+    })
   }
 
   /** `POST /admin/login` */
@@ -107,12 +116,23 @@ export class LogIn {
       address: ctx.ip,
       userAgent: ctx.get('user-agent'),
     })
+    await this.#kept(account, tenant)
     setSession(ctx, token)
     this.#options.log.info({ event: 'admin.log-in', user: account.id, tenant: tenant?.ref.slug ?? null }, 'logged in to the back office')
     const home = tenant === undefined ? BASE : tenantPath(tenant.ref.slug)
     const isHome = redirectTo === home || redirectTo?.startsWith(`${home}/`) === true
     ctx.redirect(redirectTo !== undefined && isHome ? redirectTo : home)
     ctx.status = 303
+  }
+
+  /** In the store that the account is of: another plane may have somebody else under the same id. */
+  async #kept({ id }: AdminAccount, tenant: TenantRecord | undefined): Promise<void> {
+    const { accounts } = this.#options
+    if (accounts.loggedIn === undefined) return
+    // Not as the person: an auditor writes nothing, and logs in.
+    const actor: Actor = { plane: 'system', id: LOG_IN_JOB, label: LOG_IN_JOB }
+    const keep = async (): Promise<void> => accounts.loggedIn?.(id, tenant === undefined ? 'global' : 'tenant', new Date())
+    await (tenant === undefined ? this.#tenancy.runAsSystem(LOG_IN_JOB, keep) : this.#tenancy.runInTenant(tenant, keep, { actor }))
   }
 
   async #check(ctx: Context, { email, password, tenant }: Credentials): Promise<Found | undefined> {

@@ -2,9 +2,11 @@
 import type { Context } from 'koa'
 import { TenancyError } from '../../src/tenancy-error.ts'
 import { newId } from '../../src/ids.ts'
+import { say } from '../locale/sentences.ts'
 import type { AdminLog } from '../options.ts'
 import { BASE, splitPath } from '../paths.ts'
 import { sendSmallPage } from './html.ts'
+import { languageOf } from './language.ts'
 
 /** The request has a method that its path does not know. */
 export class MethodNotAllowed extends Error {
@@ -32,6 +34,7 @@ const TEXTS: Readonly<Record<number, readonly [title: string, text: string]>> = 
 /** Answers for an error. What is our own fault is logged under a number that the page shows. */
 export function answerError(ctx: Context, error: unknown, log: AdminLog): void {
   const status = statusOf(error)
+  const language = languageOf(ctx)
   const [title, text] = TEXTS[status] ?? (status >= 500 ? TEXTS[500]! : TEXTS[400]!)
   let reference: string | undefined
   if (status === 500) {
@@ -43,7 +46,7 @@ export function answerError(ctx: Context, error: unknown, log: AdminLog): void {
   // What is still on its way is read and thrown away: a closed connection would take the answer with it.
   ctx.req.resume()
   if (error instanceof TenancyError && error.retryAfterSeconds !== undefined) ctx.set('Retry-After', String(error.retryAfterSeconds))
-  send(ctx, { status, title, text }, reference)
+  send(ctx, { status, title: say(language, title), text: say(language, text) }, reference)
 }
 
 function send(ctx: Context, { status, title, text }: Answer, reference: string | undefined): void {
@@ -55,7 +58,8 @@ function send(ctx: Context, { status, title, text }: Answer, reference: string |
     return
   }
   const more = reference === undefined ? '' : `<p><code>${reference}</code></p>`
-  sendSmallPage(ctx, title, `<p>${text}</p>${more}<a href="${BASE}">To the start</a>`)
+  const language = languageOf(ctx)
+  sendSmallPage(ctx, title, `<p>${text}</p>${more}<a href="${BASE}">${say(language, 'To the start')}</a>`, language)
 }
 
 function statusOf(error: unknown): number {

@@ -3,8 +3,11 @@ import type { Context, Middleware, Next } from 'koa'
 import { MethodNotAllowed } from './problems.ts'
 import { ForbiddenError, NotFoundError, UnauthenticatedError } from '../../src/errors.ts'
 import type { Tenancy } from '../../src/tenancy.ts'
+import { LANGUAGES } from '../locale/words.ts'
+import { saying } from '../locale/sentences.ts'
 import type { ResolvedAdminOptions } from '../options.ts'
-import { ASSETS, BASE, ENTER, LEAVE, LOG_IN, LOG_OUT, TENANTS, splitPath, tenantPath } from '../paths.ts'
+import type { AdminPerson } from '../person.ts'
+import { ASSETS, BASE, ENTER, LANGUAGE, LEAVE, LOG_IN, LOG_OUT, TENANTS, splitPath, tenantPath } from '../paths.ts'
 import { csrfOf } from '../sessions.ts'
 import type { AdminSession, AdminSessions } from '../sessions.ts'
 import type { AdminSite } from '../site.ts'
@@ -13,6 +16,7 @@ import { clearSession, sessionToken } from './cookies.ts'
 import { Entrance } from './entrance.ts'
 import { assertNoNavigation, assertOwnForm, assertSmall, isRead, routeOf } from './guard.ts'
 import { SECURITY_HEADERS, sendPage } from './html.ts'
+import { chooseLanguage, languageOf } from './language.ts'
 import { LogIn } from './log-in.ts'
 import { answerError } from './problems.ts'
 import { visitOf } from './visit.ts'
@@ -39,7 +43,8 @@ export class AdminServer {
     this.#entrance = new Entrance(tenancy, options, sessions)
     this.#logIn = new LogIn(tenancy, options, sessions, async (ctx, state) => {
       const { site, assets } = await load()
-      sendPage(ctx, await site.logInPage(), assets.versionOf, state)
+      const language = languageOf(ctx)
+      sendPage(ctx, await site.logInPage(language), { assets, logIn: { ...state, language } })
     })
   }
 
@@ -64,6 +69,7 @@ export class AdminServer {
     if (path === LOG_IN) return ctx.method === 'POST' ? this.#logIn.submit(ctx) : get(ctx, () => this.#logIn.page(ctx))
     const token = sessionToken(ctx)
     const session = await this.#sessions.find(token)
+    if (path === LANGUAGE) return post(ctx, () => chooseLanguage(ctx, session === undefined ? undefined : csrfOf(token!)))
     if (path === LOG_OUT) return post(ctx, () => this.#logIn.leave(ctx, session === undefined ? undefined : csrfOf(token!)))
     if (session === undefined || token === undefined) return toLogIn(ctx, path)
     const csrf = csrfOf(token)
@@ -99,14 +105,22 @@ export class AdminServer {
     }
     const { site, assets } = await this.#load()
     if (route.resource !== undefined && !site.has(visit.mode, route.resource, route.action)) throw new NotFoundError('page')
-    if (route.page !== undefined) throw new NotFoundError('page')
+    if (route.page !== undefined && !site.mayVisit(route.page, visit.person)) throw new NotFoundError('page')
+    if (route.page !== undefined && !isRead(ctx)) throw new MethodNotAllowed()
+    const language = languageOf(ctx)
     // AdminJS knows one root; the tenant is in the context.
     ctx.path = inside
     // All that the routes of AdminJS read of a session.
-    ;(ctx as unknown as { session: object }).session = { adminUser: visit.person }
+    ;(ctx as unknown as { session: object }).session = { adminUser: { ...visit.person, language } }
     await visit.run(async () => void (await site.routes[visit.mode](ctx as never, () => Promise.resolve())))
     if (ctx.body === undefined || ctx.body === null) throw new NotFoundError('page')
-    if (typeof ctx.body === 'string' && !route.isApi) sendPage(ctx, ctx.body, assets.versionOf)
+    const said = saying(language)
+    if (typeof ctx.body === 'string' && !route.isApi)
+      sendPage(ctx, ctx.body, { assets, edit: json => stateFor(json, site, visit.person, said) })
+    else if (language !== LANGUAGES[0] && typeof ctx.body === 'object') {
+      ctx.body = JSON.stringify(ctx.body, said)
+      ctx.type = 'json'
+    }
   }
 
   async #asset(ctx: Context, path: string): Promise<void> {
@@ -114,6 +128,12 @@ export class AdminServer {
     if (!isRead(ctx)) throw new MethodNotAllowed()
     if (!assets.serve(ctx, path)) throw new NotFoundError('file')
   }
+}
+
+/** The state of a page: in the person's language, with the pages that the person may see. */
+function stateFor(json: string, site: AdminSite, person: AdminPerson, said: ReturnType<typeof saying>): string {
+  const state = JSON.parse(json) as { pages: readonly { readonly name: string }[] }
+  return JSON.stringify({ ...state, pages: state.pages.filter(({ name }) => site.mayVisit(name, person)) }, said)
 }
 
 /** AdminJS follows the redirect of its requests, sees the log-in page, and says that the session is over. */

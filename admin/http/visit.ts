@@ -4,6 +4,7 @@ import { NotFoundError, UnauthenticatedError } from '../../src/errors.ts'
 import type { Tenancy } from '../../src/tenancy.ts'
 import { TenancyError } from '../../src/tenancy-error.ts'
 import type { TenantRecord } from '../../src/tenants/directory.ts'
+import { LANGUAGES } from '../locale/words.ts'
 import type { AdminAccounts } from '../accounts.ts'
 import type { AdminPerson } from '../person.ts'
 import type { AdminSession } from '../sessions.ts'
@@ -102,6 +103,7 @@ function visit(mode: Mode, actor: Actor, csrf: string, record: TenantRecord | un
     tenant,
     isGlobal,
     isVisitor: isGlobal && mode === 'tenant',
+    language: LANGUAGES[0],
     permissions: [...(actor.permissions ?? [])],
     csrf,
   }

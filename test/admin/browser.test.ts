@@ -112,12 +112,12 @@ describe('admin: in a browser', function () {
     assert.deepEqual(problems, [])
   })
 
-  it('keeps the day that was typed, east and west of UTC', async () => {
+  it('keeps the day and the moment that were typed, east and west of UTC', async () => {
     const { id } = await world.inTenant('acme', () => em().findOneOrFail(Thing, { code: 'acme-2' }))
-    for (const [timezoneId, day] of [
-      ['Pacific/Auckland', '1990-05-17'],
-      ['America/Lima', '1990-05-18'],
-      ['UTC', undefined],
+    for (const [timezoneId, day, moment] of [
+      ['Pacific/Auckland', '1990-05-17', '2026-06-30T21:15:00.000Z'],
+      ['America/Lima', '1990-05-18', '2026-07-01T14:15:00.000Z'],
+      ['UTC', undefined, '2026-07-01T14:15:00.000Z'],
     ] as const) {
       await using visitor = await openPage(browser, world.origin, { timezoneId })
       const { page } = visitor
@@ -126,10 +126,14 @@ describe('admin: in a browser', function () {
       await page.goto(`/admin/t/acme/resources/Thing/records/${id}/edit`)
       await page.waitForSelector('input[type=date]')
       if (day !== undefined) await page.fill('input[type=date]', day)
+      // The clocks there show the same: another moment.
+      if (day !== undefined) await page.fill('input[type=datetime-local]', '2026-07-01T09:15')
       await save(page)
       await at(page, '/admin/t/acme/resources/Thing')
       // The last one is saved untouched.
-      assert.equal((await world.inTenant('acme', () => em().findOneOrFail(Thing, { id }))).day, day ?? '1990-05-18', timezoneId)
+      const row = await world.inTenant('acme', () => em().findOneOrFail(Thing, { id }))
+      assert.equal(row.day, day ?? '1990-05-18', timezoneId)
+      assert.equal(row.moment?.toISOString(), moment, timezoneId)
     }
   })
 

@@ -28,11 +28,13 @@ export const Person = bothEntity({
     name: p.string().length(100),
     role: p.string().length(20),
     passwordHash: p.string().length(500).hidden(),
+    lastLogInAt: p.datetime(3).nullable(),
   },
 })
 /** One property of every kind. */
 export const Thing = tenantEntity({
   name: 'Thing',
+  history: { redact: ['link'] },
   uniques: [{ properties: 'code', where: { deletedAt: null } }],
   properties: {
     id: id(),
