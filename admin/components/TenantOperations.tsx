@@ -2,8 +2,7 @@
 import React, { useEffect, useRef, useState } from 'react'
 import { Badge, Box, H5, Loader, Text } from '@adminjs/design-system'
 import { ApiClient, ViewHelpers, useTranslation, type BasePropertyProps } from 'adminjs'
-import type { OperationJson } from '../../src/operation-records.ts'
-import type { TenantProgress } from '../tenant-progress.ts'
+import type { TenantOperationJson, TenantProgress } from '../tenant-progress.ts'
 
 const EVERY_MS = 700
 const MARKS: Readonly<Record<string, string>> = { pending: '○', running: '◐', succeeded: '✓', failed: '✕', undone: '↶' }
@@ -19,7 +18,7 @@ const Status: React.FC<{ status: string }> = ({ status }) => {
 const When: React.FC<{ at: string }> = ({ at }) => <time dateTime={at}>{new Date(at).toLocaleString()}</time>
 
 /** What it did, or why it did not. */
-const Details: React.FC<{ operation: OperationJson }> = ({ operation }) => {
+const Details: React.FC<{ operation: TenantOperationJson }> = ({ operation }) => {
   const { translateComponent } = useTranslation()
   const say = (key: string, options: object = {}): string => translateComponent(`Tenants.operations.${key}`, options)
   const { error, result, status } = operation
@@ -60,7 +59,7 @@ const Details: React.FC<{ operation: OperationJson }> = ({ operation }) => {
   )
 }
 
-const Newest: React.FC<{ operation: OperationJson }> = ({ operation }) => {
+const Newest: React.FC<{ operation: TenantOperationJson }> = ({ operation }) => {
   const { translateComponent } = useTranslation()
   const say = (key: string): string => translateComponent(`Tenants.operations.${key}`)
   const { name, status, steps, started_at } = operation
