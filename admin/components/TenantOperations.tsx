@@ -8,6 +8,11 @@ const EVERY_MS = 700
 const MARKS: Readonly<Record<string, string>> = { pending: '○', running: '◐', succeeded: '✓', failed: '✕', undone: '↶' }
 /** The design system's own text is so light that it is hard to read. */
 const PLAIN = { fontWeight: 400 } as const
+/** AdminJS lays all actions in one line, whatever their number, over the heading and out of the page. */
+const WRAPPED = `
+[data-css="Tenant-show-action-header"] > :last-child { flex-wrap: wrap }
+[data-css="Tenant-show-action-header"] > :last-child > :last-child { flex-shrink: 1; margin-top: 8px }
+[data-css="Tenant-show-action-header"] > :last-child > :last-child > * { display: flex; flex-wrap: wrap; row-gap: 8px }`
 const VARIANTS: Readonly<Record<string, 'success' | 'danger' | 'info'>> = { running: 'info', succeeded: 'success' }
 
 const Status: React.FC<{ status: string }> = ({ status }) => {
@@ -143,6 +148,7 @@ const TenantOperations: React.FC<BasePropertyProps> = ({ record, resource }) => 
   const [newest, ...earlier] = progress?.operations ?? []
   return (
     <Box mb="xl" p="lg" border="default" width={1} data-testid="operations">
+      <style>{WRAPPED}</style>
       <H5 as="h2" style={{ margin: '0 0 12px', fontWeight: 700 }}>
         {say('title')}
       </H5>
