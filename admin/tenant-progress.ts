@@ -10,6 +10,9 @@ import type { RuledAction } from './registry-rules.ts'
 export const OPERATIONS_SECTION = 'operations'
 const SHOWN = 6
 
+/** An operation, as the section shows it. */
+export type TenantOperationJson = OperationJson
+
 /** What the section shows. */
 export interface TenantProgress {
   readonly status: string

@@ -48,15 +48,14 @@ export class Tenancy {
   readonly #options: ResolvedOptions
   readonly #orm: RuntimeOrm
   readonly #parts: Parts
-  /** What is done to tenants, while it is done and afterwards. */
-  readonly operations: TenancyOperations
+  readonly #operations: TenancyOperations
 
   /** @internal Use {@link createTenancy}. */
   constructor(options: ResolvedOptions, orm: RuntimeOrm) {
     this.#options = options
     this.#orm = orm
     this.#parts = composeParts(options, orm)
-    this.operations = new TenancyOperations({
+    this.#operations = new TenancyOperations({
       records: this.#parts.records,
       row: slug => this.#parts.directory.row(slug),
       provision: (input, record) => this.#provision(input, record),
@@ -64,6 +63,11 @@ export class Tenancy {
       runAsActor: (actor, work) => this.runAsActor(actor, work),
       makesAdministrators: options.given.bootstrapAdmin !== undefined,
     })
+  }
+
+  /** What is done to tenants, while it is done and afterwards. */
+  get operations(): TenancyOperations {
+    return this.#operations
   }
 
   /** What changed, by whom and when: in the control plane and in each tenant. */
@@ -324,7 +328,7 @@ export class Tenancy {
 
   /** Closes every connection, then what `options.close` closes. */
   async close(): Promise<void> {
-    await this.operations.settled()
+    await this.#operations.settled()
     try {
       await this.#parts.usage.close()
       await this.#parts.directory.close()

@@ -2,13 +2,17 @@
 import React, { useEffect, useRef, useState } from 'react'
 import { Badge, Box, H5, Loader, Text } from '@adminjs/design-system'
 import { ApiClient, ViewHelpers, useTranslation, type BasePropertyProps } from 'adminjs'
-import type { OperationJson } from '../../src/operation-records.ts'
-import type { TenantProgress } from '../tenant-progress.ts'
+import type { TenantOperationJson, TenantProgress } from '../tenant-progress.ts'
 
 const EVERY_MS = 700
 const MARKS: Readonly<Record<string, string>> = { pending: '○', running: '◐', succeeded: '✓', failed: '✕', undone: '↶' }
 /** The design system's own text is so light that it is hard to read. */
 const PLAIN = { fontWeight: 400 } as const
+/** AdminJS lays all actions in one line, whatever their number, over the heading and out of the page. */
+const WRAPPED = `
+[data-css="Tenant-show-action-header"] > :last-child { flex-wrap: wrap }
+[data-css="Tenant-show-action-header"] > :last-child > :last-child { flex-shrink: 1; margin-top: 8px }
+[data-css="Tenant-show-action-header"] > :last-child > :last-child > * { display: flex; flex-wrap: wrap; row-gap: 8px }`
 const VARIANTS: Readonly<Record<string, 'success' | 'danger' | 'info'>> = { running: 'info', succeeded: 'success' }
 
 const Status: React.FC<{ status: string }> = ({ status }) => {
@@ -19,7 +23,7 @@ const Status: React.FC<{ status: string }> = ({ status }) => {
 const When: React.FC<{ at: string }> = ({ at }) => <time dateTime={at}>{new Date(at).toLocaleString()}</time>
 
 /** What it did, or why it did not. */
-const Details: React.FC<{ operation: OperationJson }> = ({ operation }) => {
+const Details: React.FC<{ operation: TenantOperationJson }> = ({ operation }) => {
   const { translateComponent } = useTranslation()
   const say = (key: string, options: object = {}): string => translateComponent(`Tenants.operations.${key}`, options)
   const { error, result, status } = operation
@@ -60,7 +64,7 @@ const Details: React.FC<{ operation: OperationJson }> = ({ operation }) => {
   )
 }
 
-const Newest: React.FC<{ operation: OperationJson }> = ({ operation }) => {
+const Newest: React.FC<{ operation: TenantOperationJson }> = ({ operation }) => {
   const { translateComponent } = useTranslation()
   const say = (key: string): string => translateComponent(`Tenants.operations.${key}`)
   const { name, status, steps, started_at } = operation
@@ -144,6 +148,7 @@ const TenantOperations: React.FC<BasePropertyProps> = ({ record, resource }) => 
   const [newest, ...earlier] = progress?.operations ?? []
   return (
     <Box mb="xl" p="lg" border="default" width={1} data-testid="operations">
+      <style>{WRAPPED}</style>
       <H5 as="h2" style={{ margin: '0 0 12px', fontWeight: 700 }}>
         {say('title')}
       </H5>

@@ -78,6 +78,14 @@ describe('admin: tenants in a browser', function () {
     await step(page, 'ready', 'succeeded').waitFor()
     await page.getByRole('link', { name: 'Suspend', exact: true }).waitFor()
     await picture(page, 'tenant-ready')
+    // Many actions stand in several lines, not beyond the page.
+    const button = await page.getByRole('link', { name: 'Make an administrator' }).boundingBox()
+    assert.isBelow(button!.x + button!.width, 1400)
+    const [title, edit] = await Promise.all([
+      page.getByRole('heading', { name: 'Show' }).boundingBox(),
+      page.getByRole('link', { name: 'Edit', exact: true }).boundingBox(),
+    ])
+    assert.isTrue(edit!.x >= title!.x + 80 || edit!.y >= title!.y + title!.height, 'the heading is covered')
     assert.equal((await world.tenancy.showTenant('made')).status, 'ready')
     assert.deepEqual(problems, [])
     await using other = await openPage(browser, world.origin)
