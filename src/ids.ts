@@ -13,6 +13,12 @@ const DRAWN_AT_ONCE = 256
 
 const drawn = new Uint8Array(RANDOM_BYTES * DRAWN_AT_ONCE)
 let used = drawn.length
+const random = new Uint8Array(RANDOM_BYTES)
+const bytes = new Uint8Array(16)
+/** The text of an id, in which the hyphens stand already: put together of pieces, it would leave twenty strings behind. */
+const text = Buffer.from('00000000-0000-0000-0000-000000000000', 'latin1')
+const DIGITS = Buffer.from('0123456789abcdef', 'latin1')
+const PLACES = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34] as const
 let milliseconds = -Infinity
 let sequence = 0
 
@@ -30,7 +36,7 @@ export function newId(): string {
     randomFillSync(drawn)
     used = 0
   }
-  const random = drawn.subarray(used, (used += RANDOM_BYTES))
+  for (let index = 0; index < RANDOM_BYTES; index++) random[index] = drawn[used++]!
   const now = Date.now()
   if (now > milliseconds) {
     milliseconds = now
@@ -39,7 +45,13 @@ export function newId(): string {
     sequence = (sequence + 1) | 0
     if (sequence === 0) milliseconds++
   }
-  return v7({ random, msecs: milliseconds, seq: sequence })
+  v7({ random, msecs: milliseconds, seq: sequence }, bytes)
+  for (let index = 0; index < PLACES.length; index++) {
+    const place = PLACES[index]!
+    text[place] = DIGITS[bytes[index]! >> 4]!
+    text[place + 1] = DIGITS[bytes[index]! & 15]!
+  }
+  return text.toString('latin1')
 }
 
 /** The time that stands in a UUIDv7. Source: RFC 9562, section 5.7: the first 48 bits are milliseconds since 1970. */

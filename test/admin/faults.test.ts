@@ -137,7 +137,8 @@ describe('admin: faults that must never happen', function () {
     )
     for (const { json, text, status } of answers) {
       assert.equal(status, 200)
-      assert.notMatch(text, /postgres(?:ql)?:\/\//)
+      // The form of a new tenant shows what a connection string looks like.
+      assert.notMatch(text.replaceAll('postgresql://user:password@host:port/database', ''), /postgres(?:ql)?:\/\//)
       if (json !== undefined) assert.notMatch(text, /"(?:connectionString|provisioningConnectionString)"/)
       if (typeof secret[0]?.c === 'string') assert.notInclude(text, secret[0].c)
     }
