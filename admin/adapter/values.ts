@@ -75,6 +75,7 @@ function scalarFrom(property: EntityProperty, kind: PropertyKind, raw: unknown):
     case 'time':
       return matching(raw, TIME, 'Not a time such as 09:30')
     case 'reference':
+    case 'collection':
     case 'text':
     case 'string':
       return stringFrom(property, raw)

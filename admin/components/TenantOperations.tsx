@@ -120,6 +120,7 @@ const TenantOperations: React.FC<BasePropertyProps> = ({ record, resource }) => 
   const hasRun = useRef(false)
   const { translateComponent } = useTranslation()
   const id = record?.id ?? ''
+  const known = record?.params['status'] as string | undefined
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined
     let isGone = false
@@ -130,8 +131,9 @@ const TenantOperations: React.FC<BasePropertyProps> = ({ record, resource }) => 
         const now = (data as unknown as { progress: TenantProgress }).progress
         setProgress(now)
         const isRunning = now.operations[0]?.status === 'running'
-        // What the page offers follows from the status, which is another one now.
-        if (hasRun.current && !isRunning) return window.location.reload()
+        // What the page offers follows from the status, which is another one now; it may have changed before it was asked for the first time.
+        const isOther = known !== undefined && known !== now.status
+        if (!isRunning && (hasRun.current || isOther)) return window.location.reload()
         hasRun.current = isRunning
         if (isRunning) timer = setTimeout(() => void ask(), EVERY_MS)
       } catch {
@@ -143,7 +145,7 @@ const TenantOperations: React.FC<BasePropertyProps> = ({ record, resource }) => 
       isGone = true
       clearTimeout(timer)
     }
-  }, [id])
+  }, [id, known])
   const say = (key: string): string => translateComponent(`Tenants.operations.${key}`)
   const [newest, ...earlier] = progress?.operations ?? []
   return (

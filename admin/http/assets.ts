@@ -1,4 +1,4 @@
-/** The files of the browser: a fixed list, each read once, compressed once, and cached by its hash for ever. */
+/** The files of the browser: a fixed list, each read once, compressed once, when it is asked for first, and cached by its hash for ever. */
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
@@ -13,11 +13,19 @@ interface Asset {
   readonly type: string
   readonly version: string
   readonly plain: Buffer
-  readonly br: Buffer | undefined
-  readonly gzip: Buffer | undefined
+  /** Whether it gets smaller by it. */
+  readonly isText: boolean
+  /** What was made of it, once for each encoding that a browser asked for. */
+  readonly compressed: Map<Encoding, Promise<Buffer>>
 }
 
-type Encoding = 'br' | 'gzip' | 'identity'
+type Encoding = 'br' | 'gzip'
+
+/** Quality 5 costs 0.1 s for all files, and is as good as gzip's best. */
+const COMPRESS: Readonly<Record<Encoding, (plain: Buffer) => Promise<Buffer>>> = {
+  br: plain => promisify(brotliCompress)(plain, { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } }),
+  gzip: plain => promisify(gzip)(plain),
+}
 
 const TYPES: Readonly<Record<string, string>> = {
   js: 'text/javascript; charset=utf-8',
@@ -62,7 +70,7 @@ export class Assets {
     this.#assets = assets
   }
 
-  /** Reads and compresses all of them; `bundle` is the file of the application's own components, or nothing. */
+  /** Reads all of them; `bundle` is the file of the application's own components, or nothing. */
   static async load(bundle: string): Promise<Assets> {
     const all = Object.entries(sources(bundle)).map(async ([name, path]) => [name, await assetOf(name, path)] as const)
     return new Assets(new Map(await Promise.all(all)))
@@ -77,7 +85,7 @@ export class Assets {
   }
 
   /** Answers a request for a file. Answers false when there is none of that name. */
-  serve(ctx: Context, inside: string): boolean {
+  async serve(ctx: Context, inside: string): Promise<boolean> {
     const asset = inside.startsWith(ASSETS) ? this.#assets.get(inside.slice(ASSETS.length)) : undefined
     if (asset === undefined) return false
     const isCurrent = ctx.query['v'] === asset.version
@@ -90,9 +98,11 @@ export class Assets {
       return true
     }
     ctx.vary('Accept-Encoding')
-    const encoding = (asset.br === undefined ? 'identity' : ctx.acceptsEncodings('br', 'gzip', 'identity')) as Encoding | false
-    if (encoding === 'br' || encoding === 'gzip') ctx.set('Content-Encoding', encoding)
-    ctx.body = (encoding === 'br' ? asset.br : encoding === 'gzip' ? asset.gzip : undefined) ?? asset.plain
+    const encoding = asset.isText && ctx.acceptsEncodings('br', 'gzip', 'identity')
+    if (encoding === 'br' || encoding === 'gzip') {
+      ctx.body = await compressed(asset, encoding)
+      ctx.set('Content-Encoding', encoding)
+    } else ctx.body = asset.plain
     return true
   }
 }
@@ -100,13 +110,19 @@ export class Assets {
 async function assetOf(name: string, path: string): Promise<Asset> {
   const plain = await readFile(path)
   const ending = name.slice(name.lastIndexOf('.') + 1)
-  const isText = ['js', 'css', 'svg'].includes(ending)
   return {
     type: TYPES[ending] ?? 'application/octet-stream',
     version: createHash('sha256').update(plain).digest('hex').slice(0, 16),
     plain,
-    // Quality 5 costs 0.1 s for all of them and is as good as gzip's best.
-    br: isText ? await promisify(brotliCompress)(plain, { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } }) : undefined,
-    gzip: isText ? await promisify(gzip)(plain) : undefined,
+    isText: ['js', 'css', 'svg'].includes(ending),
+    compressed: new Map(),
   }
+}
+
+function compressed({ plain, compressed: made }: Asset, encoding: Encoding): Promise<Buffer> {
+  const known = made.get(encoding) ?? COMPRESS[encoding](plain)
+  made.set(encoding, known)
+  // One that failed is tried again.
+  known.catch(() => made.delete(encoding))
+  return known
 }

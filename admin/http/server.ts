@@ -126,7 +126,7 @@ export class AdminServer {
   async #asset(ctx: Context, path: string): Promise<void> {
     const { assets } = await this.#load()
     if (!isRead(ctx)) throw new MethodNotAllowed()
-    if (!assets.serve(ctx, path)) throw new NotFoundError('file')
+    if (!(await assets.serve(ctx, path))) throw new NotFoundError('file')
   }
 }
 

@@ -52,6 +52,7 @@ export const panelWords = {
       },
       Boolean: { true: 'Yes', false: 'No' },
       Password: { hint: 'Leave it empty to keep the present one.' },
+      Members: { loading: 'Loading …', nothing: 'Nothing found', none: 'None' },
       StatusBadge: { active: 'Active', deleted: 'Deleted' },
       Status: { group: 'Status', active: 'Active', deleted: 'Deleted', all: 'All' },
       Audit: {
@@ -154,6 +155,7 @@ export const panelWords = {
       },
       Boolean: { true: 'Sí', false: 'No' },
       Password: { hint: 'Déjela vacía para conservar la actual.' },
+      Members: { loading: 'Cargando …', nothing: 'No se encontró nada', none: 'Ninguno' },
       StatusBadge: { active: 'Activo', deleted: 'Eliminado' },
       Status: { group: 'Estado', active: 'Activos', deleted: 'Eliminados', all: 'Todos' },
       Audit: {

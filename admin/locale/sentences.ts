@@ -15,6 +15,7 @@ const SPANISH: Readonly<Record<string, string>> = {
   'Not a single value': 'No es un solo valor',
   'Holds a character that cannot be stored': 'Contiene un carácter que no se puede guardar',
   'At most {0} characters': 'Como máximo {0} caracteres',
+  'At most {0} records': 'Como máximo {0} registros',
   'At least {0} characters': 'Como mínimo {0} caracteres',
   'Not an allowed value': 'No es un valor permitido',
   'Neither true nor false': 'Ni verdadero ni falso',

@@ -34,7 +34,7 @@ interface Deletions {
 
 const AUDIT: ReadonlySet<string> = new Set([...AUDIT_FIELDS, DELETED_WITH])
 
-const lifeChanges = new WeakMap<object, 'delete' | 'restore'>()
+const lifeChanges = new WeakMap<object, 'delete' | 'restore' | 'update'>()
 
 /**
  * Deletes or restores an entity with the next flush, in the same update as its other changes, and keeps it managed: for what is archived by a
@@ -44,6 +44,13 @@ export function changeLife(entity: object, change: 'delete' | 'restore'): void {
   lifeChanges.set(entity, change)
   // Seen as changed even if nothing else is.
   ;(entity as Row)['deletedAt'] = change === 'delete' ? new Date() : null
+}
+
+/** Attributes an update with the next flush though no column changes: of what changes in its collections alone. It must have audit fields. */
+export function touch(entity: object): void {
+  lifeChanges.set(entity, 'update')
+  // Seen as changed; the flush puts its own time.
+  ;(entity as Row)['updatedAt'] = new Date(0)
 }
 
 export class AuditSubscriber implements EventSubscriber {

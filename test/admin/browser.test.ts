@@ -4,7 +4,7 @@ import { em } from 'mikro-tenantkit'
 import type { Browser, Page } from 'playwright-core'
 import { query } from '../helpers/postgres.ts'
 import { openPage, picture, startBrowser } from './browser.ts'
-import { PASSWORD, Thing, emailOf, startWorld, type World } from './world.ts'
+import { PASSWORD, Tag, Thing, emailOf, startWorld, type World } from './world.ts'
 
 describe('admin: in a browser', function () {
   this.timeout(90_000)
@@ -135,6 +135,48 @@ describe('admin: in a browser', function () {
       assert.equal(row.day, day ?? '1990-05-18', timezoneId)
       assert.equal(row.moment?.toISOString(), moment, timezoneId)
     }
+  })
+
+  it('adds a tag to a record and takes another one away, by mouse and by keyboard', async () => {
+    const { id } = await world.inTenant('acme', async () => {
+      const [first, second] = ['kept-later', 'gone-later'].map(name => em().create(Tag, { name } as never))
+      em().create(Tag, { name: 'added' } as never)
+      const thing = em().create(Thing, { code: 'tagged', color: 'red', tags: [first, second] } as never)
+      await em().persist(thing).flush()
+      return thing
+    })
+    await using visitor = await openPage(browser, world.origin)
+    const { page, problems } = visitor
+    await logIn(page, emailOf('admin'), 'acme')
+    await at(page, '/admin/t/acme')
+    await page.goto(`/admin/t/acme/resources/Thing/records/${id}/edit`)
+    const chooser = page.getByLabel('Tags', { exact: true })
+    await page.getByRole('button', { name: 'Remove gone-later' }).click()
+    await chooser.fill('add')
+    await page.getByRole('option', { name: 'added' }).waitFor()
+    await chooser.scrollIntoViewIfNeeded()
+    await picture(page, 'tags-edit')
+    await page.keyboard.press('Enter')
+    await page.getByRole('button', { name: 'Remove added' }).waitFor()
+    await save(page)
+    await at(page, '/admin/t/acme/resources/Thing')
+    await page.goto(`/admin/t/acme/resources/Thing/records/${id}/show`)
+    const shown = page.getByTestId('members-tags')
+    await shown.waitFor()
+    assert.sameMembers(await shown.getByRole('link').allInnerTexts(), ['kept-later', 'added'])
+    await shown.scrollIntoViewIfNeeded()
+    await picture(page, 'tags-show')
+    // All of them: an empty list is sent as such.
+    await page.goto(`/admin/t/acme/resources/Thing/records/${id}/edit`)
+    await page.getByRole('button', { name: 'Remove added' }).waitFor()
+    await chooser.focus()
+    await page.keyboard.press('Backspace')
+    await page.keyboard.press('Backspace')
+    await save(page)
+    await at(page, '/admin/t/acme/resources/Thing')
+    const left = await world.inTenant('acme', () => em().findOneOrFail(Thing, { id }, { populate: ['tags'] }))
+    assert.isEmpty(left.tags.getItems())
+    assert.deepEqual(problems, [])
   })
 
   it('runs no script of a hostile name, and shows it as it is', async () => {

@@ -33,6 +33,7 @@ describe('admin: languages', () => {
 
   it('say every sentence of the server', () => {
     const files = [
+      'adapter/collections',
       'adapter/problems',
       'adapter/resource',
       'adapter/values',

@@ -31,6 +31,7 @@ export const Person = bothEntity({
     lastLogInAt: p.datetime(3).nullable(),
   },
 })
+export const Tag = tenantEntity({ name: 'Tag', properties: { id: id(), name: p.string().length(40) } })
 /** One property of every kind. */
 export const Thing = tenantEntity({
   name: 'Thing',
@@ -54,12 +55,13 @@ export const Thing = tenantEntity({
     link: p.uuid().nullable(),
     country: () => p.manyToOne(Country).nullable(),
     parent: () => p.manyToOne(Thing).nullable(),
+    tags: () => p.manyToMany(Tag),
     address: () => p.embedded(Address).nullable(),
     secret: p.string().length(40).nullable().hidden(),
     version: p.integer().version(),
   },
 })
-export const entities = [Country, Notice, Address, Person, Thing]
+export const entities = [Country, Notice, Address, Person, Tag, Thing]
 
 export const PASSWORD = 'correct horse battery'
 export const PEOPLE = {
