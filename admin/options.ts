@@ -117,7 +117,11 @@ export function resolveAdminOptions(given: AdminPanelOptions): ResolvedAdminOpti
   const problems = (['idleMinutes', 'sessionMinutes', 'tenantMinutes', 'logInLimit'] as const)
     .filter(name => !(options[name] > 0) || !Number.isFinite(options[name]))
     .map(name => `admin.${name} must be a positive number; it is ${String(options[name])}.`)
-  problems.push(...Object.entries(options.resources).flatMap(([name, resource]) => (resource === false ? [] : asyncChecks(name, resource))))
+  problems.push(
+    ...Object.entries(options.resources).flatMap(([name, resource]) =>
+      resource === false ? [] : [...asyncChecks(name, resource), ...takenNames(name, resource)],
+    ),
+  )
   problems.push(...pageProblems(options.pages, options.cards))
   const undrawn = Object.entries(options.pages).filter(([, { component }]) => component !== undefined && options.bundle === '')
   problems.push(...undrawn.map(([name]) => `admin.pages.${name}.component needs admin.bundle, where the component is.`))
@@ -136,4 +140,15 @@ function asyncChecks(name: string, { actions = {} }: AdminResourceOptions): stri
   return Object.entries(actions)
     .filter(([, action]) => action.isAccessible?.constructor.name === 'AsyncFunction')
     .map(([action]) => `${name}.${action}.isAccessible must not be async: its promise would count as true.`)
+}
+
+/** The names of the actions that are there already: another one of that name would take its place with a fence of its own. */
+const TAKEN: ReadonlySet<string> = new Set(
+  'list search show new edit delete bulkDelete history restore restore_selected hard_delete hard_delete_selected'.split(' '),
+)
+
+function takenNames(name: string, { actions = {} }: AdminResourceOptions): string[] {
+  return Object.keys(actions)
+    .filter(action => TAKEN.has(action))
+    .map(action => `${name}.${action} is an action of the panel: give yours another name.`)
 }

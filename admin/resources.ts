@@ -101,19 +101,9 @@ function builtIn(
   const isLive = ({ record }: ActionContext): boolean => record?.param('deletedAt') == null
   if (name === 'bulkDelete') return { ...bulkAction(components, deletion(resource)), isAccessible: isLive }
   if (name === 'delete') return { isAccessible: isLive }
-  const passwords = without(Object.keys(options.passwords ?? {}))
-  if (name === 'new') return { before: [editableOnly(resource, options)], after: [passwords] }
-  if (name === 'edit') return { isAccessible: isLive, before: [editableOnly(resource, options)], after: [names.hook, passwords] }
+  if (name === 'new') return { before: [editableOnly(resource, options)] }
+  if (name === 'edit') return { isAccessible: isLive, before: [editableOnly(resource, options)], after: [names.hook] }
   return name === 'show' ? { after: [names.hook] } : {}
-}
-
-/** AdminJS answers what was sent; a password is not. */
-function without(passwords: readonly string[]) {
-  return <T extends { record?: { params: Record<string, unknown> } }>(response: T): T => {
-    const { params = {} } = response.record ?? {}
-    for (const key of Object.keys(params)) if (passwords.some(name => key === name || key.startsWith(`${name}.`))) delete params[key]
-    return response
-  }
 }
 
 /**

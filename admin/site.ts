@@ -7,7 +7,6 @@ import { controlEm, currentContext } from '../src/context/context.ts'
 import { ConfigurationError } from '../src/errors.ts'
 import type { Tenancy } from '../src/tenancy.ts'
 import { isReference } from './adapter/kind.ts'
-import type { Passwords } from './adapter/passwords.ts'
 import { MikroResource } from './adapter/resource.ts'
 import { ActorNames } from './audit-section.ts'
 import { routesOf } from './binding.ts'
@@ -73,7 +72,9 @@ export async function buildSite(tenancy: Tenancy, options: ResolvedAdminOptions)
 function toldOf(name: string, { resources }: ResolvedAdminOptions): AdminResourceOptions {
   const own = resources[name] || {}
   const base = REGISTRY_RESOURCES.get(name) ?? {}
-  return { ...base, ...own, actions: { ...base.actions, ...own.actions } }
+  // What the framework fences of its own entities, no application opens.
+  const both = (key: 'hide' | 'readOnly'): readonly string[] => [...(base[key] ?? []), ...(own[key] ?? [])]
+  return { ...base, ...own, hide: both('hide'), readOnly: both('readOnly'), actions: { ...base.actions, ...own.actions } }
 }
 
 function adminOptions({ title }: ResolvedAdminOptions, resources: readonly ResourceWithOptions[]): AdminJSOptions {
@@ -113,7 +114,8 @@ const RECORDS: ReadonlySet<string> = new Set([
   'TenantOperation',
 ])
 
-async function mikroResources(tenancy: Tenancy, { resources }: ResolvedAdminOptions): Promise<readonly MikroResource[]> {
+async function mikroResources(tenancy: Tenancy, options: ResolvedAdminOptions): Promise<readonly MikroResource[]> {
+  const { resources } = options
   const metadata = await tenancy.runAsSystem('admin', async () => [...controlEm().getMetadata().getAll().values()])
   const shown = metadata.filter(meta => hasTable(meta) && meta.pivotTable !== true && !RECORDS.has(meta.className))
   const unknown = Object.keys(resources).filter(name => !shown.some(meta => meta.className === name))
@@ -121,11 +123,10 @@ async function mikroResources(tenancy: Tenancy, { resources }: ResolvedAdminOpti
     throw new ConfigurationError([`admin.resources names ${unknown.join(', ')}, and there is no such entity.`], 'Correct the name.')
   const isNamed = ({ className }: EntityMetadata): boolean =>
     shown.some(meta => meta.className === className) && resources[className] !== false
-  return shown.filter(isNamed).map(meta => new MikroResource(meta, passwordsOf(resources[meta.className]), isNamed))
-}
-
-function passwordsOf(told: AdminResourceOptions | false | undefined): Passwords {
-  return (told || undefined)?.passwords ?? {}
+  return shown.filter(isNamed).map(meta => {
+    const { passwords = {}, hide = [] } = toldOf(meta.className, options)
+    return new MikroResource(meta, passwords, isNamed, hide)
+  })
 }
 
 /** The same AdminJS with the resources of one mode: navigation, pages and look-ups know no others. */

@@ -67,7 +67,8 @@ async function purge(tenancy: Tenancy, id: string, slug: string): Promise<Deleti
   } catch (error) {
     if (error instanceof NotFoundError) return { slug, status: 'kept', dropped: [], code: error.code, reason: 'It is purged already.' }
     if (error instanceof TenancyError) return { slug, status: 'kept', dropped: [], code: error.code, reason: sayingOf(error) }
-    throw error
+    // Of those before it, which are gone for good, the answer must still tell.
+    return { slug, status: 'kept', dropped: [], code: 'INTERNAL', reason: 'Something went wrong; its operations say what.' }
   }
 }
 

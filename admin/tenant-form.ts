@@ -100,7 +100,7 @@ async function change(tenancy: Tenancy, request: ActionRequest, context: ActionC
   try {
     await tenancy.updateTenant(slug, {
       name: values.name ?? '',
-      metadata: facts ?? {},
+      ...(values.metadata === undefined ? {} : { metadata: facts ?? {} }),
       // What is left empty stays as it is.
       connectionString: values.connectionString,
       provisioningConnectionString: values.provisioningConnectionString,

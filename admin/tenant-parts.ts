@@ -59,6 +59,7 @@ function checked(check: (payload: Readonly<Record<string, unknown>>) => FieldPro
       const payload: Record<string, unknown> = { ...request.payload }
       if (isEdit && fixed in payload && payload[fixed] !== record?.param(fixed)) throw atFields({ [fixed]: invalid('Cannot be changed') })
       if (typeof payload['email'] === 'string') payload['email'] = payload['email'].trim().toLowerCase()
+      if (isEdit && record?.param('status') === 'accepted') throw atFields({ status: invalid('It was accepted, and stays so') })
       const problems = check(payload)
       if (Object.keys(problems).length > 0) throw atFields(problems)
       return { ...request, payload }

@@ -16,7 +16,7 @@ export interface OperationJson {
   /** The slug of the tenant. */
   readonly tenant: string
   /** `interrupted`: it says that it runs, and nobody works on it. */
-  readonly status: OperationStatus | 'interrupted'
+  readonly status: OperationStatus
   /** Who began it, as in audit columns. */
   readonly actor: string
   readonly steps: readonly OperationStep[]
@@ -68,7 +68,8 @@ export class OperationRecords {
     const isHeld = rows.some(isRunning) ? await this.#isHeld(slug) : true
     // It may have ended between the two queries: only what says twice that it runs was cut off.
     const again = isHeld ? rows : await this.#rows('"tenant_id" = ?', [tenantId], limit)
-    return again.map(row => jsonOf(row, isHeld))
+    const said = new Set(rows.filter(isRunning).map(({ id }) => id))
+    return again.map(row => jsonOf(row, isHeld || !said.has(row.id)))
   }
 
   /** @throws NOT_FOUND */
@@ -112,9 +113,14 @@ export class OperationRecord implements Progress {
   async begin({ id: tenantId, slug }: TenantRow): Promise<void> {
     const columns = '"id", "tenant_id", "slug", "name", "status", "actor", "started_at"'
     const values = [this.id, tenantId, slug, this.#name, 'running', actorKey(), new Date()]
-    await this.#run(`insert into ${TABLE} (${columns}) values (${values.map(() => '?').join(', ')})`, values)
-    const old = `select "id" from ${TABLE} where "tenant_id" = ? order by "id" desc offset ${KEPT}`
-    await this.#run(`delete from ${TABLE} where "id" in (${old})`, [tenantId])
+    // It holds the tenant's lock: what says that it runs was cut off.
+    const cutOff = `update ${TABLE} set "status" = 'interrupted', "finished_at" = ? where "tenant_id" = ? and "status" = 'running'`
+    const old = `select "id" from ${TABLE} where "tenant_id" = ? order by "id" desc offset ${KEPT - 1}`
+    await this.#run(
+      `with cut_off as (${cutOff}), removed as (delete from ${TABLE} where "id" in (${old}) and "status" <> 'running')
+        insert into ${TABLE} (${columns}) values (${values.map(() => '?').join(', ')})`,
+      [new Date(), tenantId, tenantId, ...values],
+    )
     this.#announce()
   }
 

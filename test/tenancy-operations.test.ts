@@ -137,6 +137,17 @@ describe('operations on tenants', function () {
     })
     assert.equal((await kit.tenancy.operations.show(record.id)).status, 'interrupted')
     assert.equal((await of('cut'))[0]!.status, 'interrupted')
+    // The next one has the lock, and does not bring it back to life.
+    await kit.asSystem(() => kit.tenancy.operate('cut', 'migrate'))
+    await withTenantLock(kit.url, 'cut', async () => {
+      assert.deepEqual(
+        (await of('cut')).map(({ name, status }) => `${name} ${status}`),
+        ['migrate succeeded', 'migrate interrupted', 'provision succeeded'],
+      )
+    })
+    const [stored] = await query(kit.url, 'select status, finished_at from public.tenantkit_tenant_operation where id = $1', [record.id])
+    assert.equal(stored!['status'], 'interrupted')
+    assert.isNotNull(stored!['finished_at'])
   })
 
   it('are kept, a hundred of each tenant', async () => {

@@ -3,7 +3,7 @@
  * request can only ever reach what its own run reaches.
  */
 import { LockMode, type Collection, type EntityManager, type EntityMetadata } from '@mikro-orm/postgresql'
-import { BaseRecord, BaseResource, flat, type ActionContext, type Filter, type ParamsType } from 'adminjs'
+import { BaseResource, flat, type ActionContext, type BaseRecord, type Filter, type ParamsType } from 'adminjs'
 import { SOFT_DELETE_FILTER } from '../../src/audit/audit-fields.ts'
 import { VISIBILITY_FILTER } from '../../src/classification/visibility.ts'
 import { planeOf } from '../../src/classification/scope.ts'
@@ -13,6 +13,7 @@ import { atFields, notice, shown, type FieldProblems } from './problems.ts'
 import { assertHidden, hashesOf, type Passwords } from './passwords.ts'
 import { pathOf, propertiesOf, putAt, valueAt, type IsNamed } from './properties.ts'
 import type { MikroProperty } from './property.ts'
+import { MikroRecord } from './record.ts'
 import { FieldError, fromForm, toForm } from './values.ts'
 
 type Params = Readonly<Record<string, unknown>>
@@ -41,10 +42,14 @@ export class MikroResource extends BaseResource {
   /** What was counted already, by the filter of the request. */
   readonly #counted = new WeakMap<Filter, Promise<number>>()
   readonly #passwords: Passwords
+  /** What leaves the server in no answer, and is neither filtered nor sorted by. */
+  readonly #hidden: ReadonlySet<string>
 
   /** @throws CONFIGURATION_INVALID for a composite key, and for a password that is not hidden */
-  constructor(meta: EntityMetadata, passwords: Passwords = {}, isNamed: IsNamed = () => true) {
+  constructor(meta: EntityMetadata, passwords: Passwords = {}, isNamed: IsNamed = () => true, hide: readonly string[] = []) {
     super()
+    // What two editors are told apart by must reach the form.
+    this.#hidden = new Set(hide.filter(name => name !== meta.versionProperty && name !== meta.primaryKeys[0]))
     assertHidden(meta, passwords)
     this.#passwords = passwords
     this.meta = meta
@@ -81,7 +86,7 @@ export class MikroResource extends BaseResource {
   }
 
   override build(params: Record<string, unknown>): BaseRecord {
-    return new BaseRecord(params, this)
+    return new MikroRecord(params, this, Object.keys(this.#passwords))
   }
 
   override count(filter: Filter): Promise<number> {
@@ -99,7 +104,7 @@ export class MikroResource extends BaseResource {
     const { where, options } = this.#query(filter)
     const key = this.#key.name()
     const direction = sort?.direction === 'desc' ? 'desc' : 'asc'
-    const by = sort?.sortBy === undefined ? undefined : this.#properties.get(sort.sortBy)
+    const by = sort?.sortBy === undefined ? undefined : this.#shown(sort.sortBy)
     const orderBy =
       by?.isSortable() === true && by !== this.#key ? [this.#nested(by, direction), { [key]: direction }] : [{ [key]: direction }]
     const page = { limit: clamp(limit, 10, MAX_ROWS) || 10, offset: clamp(offset, 0, MAX_OFFSET) }
@@ -215,7 +220,7 @@ export class MikroResource extends BaseResource {
     let status = 'active'
     for (const { path, value } of Object.values(filter?.filters ?? {}) as readonly { path: string; value: unknown }[]) {
       if (path === STATUS_FILTER) status = value === 'deleted' || value === 'all' ? value : 'active'
-      const property = this.#properties.get(path)
+      const property = this.#shown(path)
       if (property === undefined || !property.isVisible() || property.kind === 'collection' || value === undefined || value === '') continue
       putAt(where, this.#path(property), property.condition(value))
     }
@@ -238,17 +243,23 @@ export class MikroResource extends BaseResource {
     return order
   }
 
+  #shown(path: string): MikroProperty | undefined {
+    const property = this.#properties.get(path)
+    return property === undefined || this.#hidden.has(nameOf(property)) ? undefined : property
+  }
+
   #path(property: MikroProperty): readonly string[] {
     return pathOf(property.meta, this.meta)
   }
 
   #record(row: object): BaseRecord {
-    return new BaseRecord(this.#params(row), this)
+    return this.build(this.#params(row) as Record<string, unknown>)
   }
 
   #params(row: object): ParamsType {
     const params: Row = {}
     for (const each of this.properties()) {
+      if (this.#hidden.has(nameOf(each))) continue
       const value = valueAt(row, this.#path(each))
       const shown = each.kind === 'collection' ? idsOf(value) : toForm(each.meta, value)
       if (shown !== undefined) params[each.path()] = shown
@@ -326,4 +337,9 @@ function isSent(params: Params, name: string): boolean {
 function isKey(key: MikroProperty, id: string): boolean {
   const condition = key.condition(id)
   return typeof condition !== 'object' || key.kind === 'string' || key.kind === 'text'
+}
+
+/** The property of the entity; of a part of an embedded one, that one. */
+function nameOf(property: MikroProperty): string {
+  return property.path().split('.')[0]!
 }

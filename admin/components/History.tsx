@@ -3,6 +3,7 @@ import React, { useId, useState } from 'react'
 import { Box, Button, Icon, Text } from '@adminjs/design-system'
 import { ApiClient, useTranslation, type BasePropertyProps } from 'adminjs'
 import type { HistoryAnswer, HistoryEntry, HistoryValue } from '../history-action.ts'
+import { LINE, LINK, SOFT, TEXT } from './colours.ts'
 
 const heading = {
   display: 'flex',
@@ -27,7 +28,7 @@ const cell = {
 
 const Value: React.FC<{ value: HistoryValue }> = ({ value: { kind, text } }) => {
   const { translateComponent } = useTranslation()
-  return kind === 'text' ? <>{text}</> : <i style={{ color: '#5a6478' }}>{translateComponent(`History.${kind}`)}</i>
+  return kind === 'text' ? <>{text}</> : <i style={{ color: SOFT }}>{translateComponent(`History.${kind}`)}</i>
 }
 
 const Entry: React.FC<{ entry: HistoryEntry; resourceId: string }> = ({ entry, resourceId }) => {
@@ -35,15 +36,15 @@ const Entry: React.FC<{ entry: HistoryEntry; resourceId: string }> = ({ entry, r
   const { at, action, actor, changes, count, details } = entry
   const name = (field: string): string => translateProperty(field, resourceId)
   return (
-    <li style={{ position: 'relative', padding: '0 0 20px 20px', borderLeft: '2px solid #c7cdd9' }} data-testid="history-entry">
+    <li style={{ position: 'relative', padding: '0 0 20px 20px', borderLeft: `2px solid ${LINE}` }} data-testid="history-entry">
       <span
         aria-hidden="true"
-        style={{ position: 'absolute', left: -6, top: 4, width: 10, height: 10, borderRadius: 5, background: '#3040d6' }}
+        style={{ position: 'absolute', left: -6, top: 4, width: 10, height: 10, borderRadius: 5, background: LINK }}
       />
       <div style={{ display: 'flex', flexWrap: 'wrap', gap: '0 12px', lineHeight: 1.5 }}>
         <b style={{ fontWeight: 700 }}>{translateComponent(`History.actions.${action}`, { defaultValue: action })}</b>
         <span style={{ overflowWrap: 'anywhere' }}>{actor}</span>
-        <time dateTime={at} title={at} style={{ color: '#5a6478' }}>
+        <time dateTime={at} title={at} style={{ color: SOFT }}>
           {new Date(at).toLocaleString(i18n.language)}
         </time>
         {count > 1 ? <span>{translateComponent('History.together', { count })}</span> : null}
@@ -51,7 +52,7 @@ const Entry: React.FC<{ entry: HistoryEntry; resourceId: string }> = ({ entry, r
       {changes.length === 0 ? null : (
         <table style={{ marginTop: 4, fontSize: 14, lineHeight: 1.5, borderCollapse: 'collapse', tableLayout: 'fixed', width: '100%' }}>
           <thead>
-            <tr style={{ color: '#5a6478' }}>
+            <tr style={{ color: SOFT }}>
               {['field', 'before', 'after'].map(column => (
                 <th key={column} scope="col" style={cell}>
                   {translateComponent(`History.${column}`)}
@@ -77,7 +78,7 @@ const Entry: React.FC<{ entry: HistoryEntry; resourceId: string }> = ({ entry, r
         </table>
       )}
       {details.length === 0 ? null : (
-        <div style={{ marginTop: 4, fontSize: 14, lineHeight: 1.5, overflowWrap: 'anywhere', color: '#3b4454' }}>
+        <div style={{ marginTop: 4, fontSize: 14, lineHeight: 1.5, overflowWrap: 'anywhere', color: TEXT }}>
           {details.map(({ name: fact, value }) => `${fact}: ${value}`).join(' · ')}
         </div>
       )}

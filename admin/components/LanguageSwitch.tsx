@@ -1,6 +1,6 @@
 /** Offers the other languages, each by its own name; the choice is kept in a cookie. */
 import React, { useRef } from 'react'
-import { isDark } from './dark.ts'
+import { LINK } from './colours.ts'
 
 const NAMES: Readonly<Record<string, string>> = { en: 'English', es: 'Español' }
 
@@ -35,7 +35,7 @@ export const LanguageSwitch: React.FC<LanguageSwitchProps> = ({ csrf, language, 
               padding: '4px 8px',
               border: 0,
               background: 'none',
-              color: isDark ? '#9fb1ff' : '#3040d6',
+              color: LINK,
               cursor: 'pointer',
             }}
           >

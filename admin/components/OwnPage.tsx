@@ -4,13 +4,14 @@ import { Box, H2, Text } from '@adminjs/design-system'
 import { ApiClient, useTranslation } from 'adminjs'
 import type { AdminPageBlock } from '../pages.ts'
 import { Figures } from './OwnCards.tsx'
+import { LINE, LINK } from './colours.ts'
 
 type State = readonly AdminPageBlock[] | 'loading' | 'failed'
 
 const cell = {
   textAlign: 'left',
   padding: '10px 16px 10px 0',
-  borderBottom: '1px solid #dde1ea',
+  borderBottom: `1px solid ${LINE}`,
   overflowWrap: 'anywhere',
   lineHeight: 1.4,
 } as const
@@ -26,7 +27,7 @@ const Block: React.FC<{ block: AdminPageBlock }> = ({ block }) => {
     const href = /^\/(?!\/)/.test(block.href) ? block.href : '#'
     return (
       <p style={{ margin: '0 0 12px' }}>
-        <a href={href} style={{ color: '#3040d6' }}>
+        <a href={href} style={{ color: LINK }}>
           {translateMessage(block.link)}
         </a>
       </p>

@@ -5,6 +5,7 @@ import { ApiClient, useCurrentAdmin, useNotice, useTranslation, type ActionProps
 import type { AdminPerson } from '../person.ts'
 import type { TenantProgress } from '../tenant-progress.ts'
 import { Field, focusFirstError, type FieldProps } from './Field.tsx'
+import { LINE } from './colours.ts'
 
 interface Answer {
   readonly notice?: NoticeMessage
@@ -15,7 +16,7 @@ interface Answer {
 type Values = Readonly<Record<string, string>>
 
 const EMPTY: Values = { isolationMode: 'schema', provisioningMode: 'auto' }
-const SECTION = { border: '1px solid #c0c7d1', borderRadius: 4, padding: 16, margin: '0 0 16px' } as const
+const SECTION = { border: `1px solid ${LINE}`, borderRadius: 4, padding: 16, margin: '0 0 16px' } as const
 
 const Choice: React.FC<{
   name: string

@@ -3,6 +3,7 @@ import React, { useEffect, useRef, useState } from 'react'
 import { Badge, Box, H5, Loader, Text } from '@adminjs/design-system'
 import { ApiClient, ViewHelpers, useTranslation, type BasePropertyProps } from 'adminjs'
 import type { TenantOperationJson, TenantProgress } from '../tenant-progress.ts'
+import { FAILED, SOFT } from './colours.ts'
 
 const EVERY_MS = 700
 const MARKS: Readonly<Record<string, string>> = { pending: '○', running: '◐', succeeded: '✓', failed: '✕', undone: '↶' }
@@ -49,7 +50,7 @@ const Details: React.FC<{ operation: TenantOperationJson }> = ({ operation }) =>
   return (
     <>
       {error === null ? null : (
-        <Box mt="default" p="default" data-testid="operation-error" style={{ borderLeft: '3px solid #c20012', overflowWrap: 'anywhere' }}>
+        <Box mt="default" p="default" data-testid="operation-error" style={{ borderLeft: `3px solid ${FAILED}`, overflowWrap: 'anywhere' }}>
           <Text style={{ fontFamily: 'monospace' }}>{error.code}</Text>
           <Text style={PLAIN}>{error.message}</Text>
           {error.hint === null ? null : <Text style={PLAIN}>{say('hint', { hint: error.hint })}</Text>}
@@ -83,7 +84,7 @@ const Newest: React.FC<{ operation: TenantOperationJson }> = ({ operation }) => 
             <span aria-hidden style={{ display: 'inline-block', width: 24 }}>
               {MARKS[step.status]}
             </span>
-            {say(`steps.${step.name}`)} <span style={{ color: '#5a6478' }}>({say(`statuses.${step.status}`)})</span>
+            {say(`steps.${step.name}`)} <span style={{ color: SOFT }}>({say(`statuses.${step.status}`)})</span>
           </li>
         ))}
       </ol>

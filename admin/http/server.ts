@@ -91,7 +91,11 @@ export class AdminServer {
       if (ctx.method !== 'POST' || !route.isApi) throw new MethodNotAllowed()
       assertOwnForm(ctx, ctx.get('x-xsrf-token'), csrf)
       assertSmall(ctx)
-    } else if (route.isApi) assertNoNavigation(ctx)
+    } else if (route.isApi) {
+      // To AdminJS it is no GET, and so a request that may change something.
+      if (ctx.method === 'HEAD') throw new MethodNotAllowed()
+      assertNoNavigation(ctx)
+    }
     const rules = { tenancy: this.#tenancy, accounts: this.#options.accounts, tenantMs: this.#options.tenantMs }
     const visit = await visitOf(rules, session, csrf, slug)
     if ('goTo' in visit) {

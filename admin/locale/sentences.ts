@@ -134,7 +134,8 @@ export function say(language: Language, english: string): string {
 export function saying(language: Language): (key: string, value: unknown) => unknown {
   return (key, value) => {
     if (typeof value !== 'object' || value === null) return value
-    if (key === 'custom') return mapped(value, each => (typeof each === 'string' ? say(language, each) : each))
+    // A phrase is compared on the server, as it is.
+    if (key === 'custom') return mapped(value, (each, name) => (typeof each === 'string' && name !== 'phrase' ? say(language, each) : each))
     if (key === 'notice') return said(language, value)
     return key === 'errors' ? mapped(value, each => (typeof each === 'object' && each !== null ? said(language, each) : each)) : value
   }
@@ -145,6 +146,6 @@ function said(language: Language, value: object): object {
   return typeof message === 'string' ? { ...value, message: say(language, message) } : value
 }
 
-function mapped(value: object, change: (each: unknown) => unknown): unknown {
-  return Array.isArray(value) ? value : Object.fromEntries(Object.entries(value).map(([name, each]) => [name, change(each)]))
+function mapped(value: object, change: (each: unknown, name: string) => unknown): unknown {
+  return Array.isArray(value) ? value : Object.fromEntries(Object.entries(value).map(([name, each]) => [name, change(each, name)]))
 }

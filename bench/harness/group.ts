@@ -59,9 +59,9 @@ export const QUICK: Sizes = {
   databases: 20,
   slots: 5,
   provisionedTables: 20,
-  rounds: 20,
+  rounds: 14,
   roundMs: 100,
-  fewRounds: 8,
+  fewRounds: 6,
   warmUp: 3000,
 }
 

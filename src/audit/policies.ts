@@ -1,7 +1,7 @@
 /** What becomes of a row when the row it refers to is deleted: declared on the relation, kept on the entity's metadata. */
 import type { EntityMetadata, EntityProperty } from '@mikro-orm/postgresql'
 import { ConfigurationError } from '../errors.ts'
-import { isAudited } from './audit-fields.ts'
+import { inheritsAudit, isAudited } from './audit-fields.ts'
 
 /**
  * `cascade`: deleted too, and restored with it. `restrict`: while it lives, the row it refers to cannot be deleted. `keep`: it stays as it
@@ -65,7 +65,11 @@ export function refuseWrongPolicies(metadata: AllMetadata): void {
       const target = property?.targetMeta
       const at = `${meta.className}.onSoftDelete.${name}`
       if (property === undefined || target === undefined || !isOwning(property)) problems.push(`${at}: there is no such to-one relation.`)
-      else if (policy === 'keep') continue
+      else if (policy === 'keep' || !isOwn(meta, name)) continue
+      else if (inheritsAudit(meta))
+        problems.push(
+          `${at}: ${meta.className} has a table beside that of ${meta.root.className}, and its own relations can only be "keep".`,
+        )
       else if (property.fieldNames.length !== 1) problems.push(`${at}: a relation over several columns can only be "keep".`)
       else if (!isAudited(target)) problems.push(`${at}: ${target.className} has no soft delete.`)
       else if ((target.root ?? target).schema !== (meta.root ?? meta).schema)
@@ -81,6 +85,7 @@ function graphOf(metadata: AllMetadata): ReadonlyMap<EntityMetadata, readonly De
     if (child.abstract || child.embeddable || child.virtual || child.pivotTable) continue
     for (const property of child.relations) {
       const parent = property.targetMeta?.root
+      if (!isOwn(child, property.name)) continue
       if (!isOwning(property) || parent === undefined || property.fieldNames.length !== 1) continue
       if (parent.schema !== (child.root ?? child).schema) continue
       const policy = policiesOf(child)[property.name] ?? 'keep'
@@ -89,6 +94,11 @@ function graphOf(metadata: AllMetadata): ReadonlyMap<EntityMetadata, readonly De
     }
   }
   return graph
+}
+
+/** Whether the column stands in the entity's own table, and not in its parent's, where each type has one. */
+function isOwn(meta: EntityMetadata, name: string): boolean {
+  return meta.inheritanceType !== 'tpt' || (meta.ownProps ?? meta.props).some(each => each.name === name)
 }
 
 function isOwning(property: EntityProperty): boolean {

@@ -2,7 +2,7 @@
 import type { EntityManager, EntityMetadata, EntityName } from '@mikro-orm/postgresql'
 import type { DriverInternals } from '../connections/internals.ts'
 import { ValidationFailedError } from '../errors.ts'
-import { isAudited } from './audit-fields.ts'
+import { inheritsAudit, isAudited } from './audit-fields.ts'
 import { inTransaction } from './bulk-write.ts'
 import { dependenciesOf } from './policies.ts'
 import { assertMayPurge, childrenFirst, purgeRows } from './purging.ts'
@@ -82,7 +82,8 @@ function chosen<Entity extends object>(
 ): readonly EntityMetadata[] {
   const isTenant = manager.schema !== undefined
   const all = [...rows.metadata.getAll().values()].filter(
-    meta => isAudited(meta) && meta.primaryKeys.length === 1 && !meta.abstract && (meta.root.schema === '*') === isTenant,
+    meta =>
+      isAudited(meta) && !inheritsAudit(meta) && meta.primaryKeys.length === 1 && !meta.abstract && (meta.root.schema === '*') === isTenant,
   )
   if (entity === undefined) return all
   const meta = manager.getMetadata(entity) as unknown as EntityMetadata

@@ -1,6 +1,7 @@
 /** Whether the control plane's tables are still what the shared migrations made. Nothing is changed. */
 import type { Plane } from '../classification/scope.ts'
 import { withDirectClient } from '../connections/direct.ts'
+import { ConfigurationError } from '../errors.ts'
 import { differencesOf, objectsOf, type ObjectDifference, type SchemaObjects } from '../migrations/fingerprint.ts'
 import type { Migrations } from '../migrations/migrations.ts'
 import { SHARED_SCHEMA } from '../naming.ts'
@@ -8,8 +9,11 @@ import { reasonOf } from '../provisioning/steps.ts'
 
 /** What became of the comparison of the control plane. */
 export interface SharedDrift {
-  /** `unknown`: what its migrations make cannot be told beside it, for one of them is code or runs in no transaction. `reason` says more. */
-  readonly status: 'same' | 'drifted' | 'unknown'
+  /**
+   * `unknown`: what its migrations make cannot be told beside it, for one of them is code or runs in no transaction. `failed`: it could not
+   * be compared. `reason` says more.
+   */
+  readonly status: 'same' | 'drifted' | 'unknown' | 'failed'
   /** The last shared migration that is recorded, which it was compared at. */
   readonly version: string | null
   readonly differences: readonly ObjectDifference[]
@@ -43,7 +47,7 @@ export async function sharedDrift({
     ]
     return { status: differences.length > 0 ? 'drifted' : 'same', version, differences }
   } catch (error) {
-    return { status: 'unknown', version, differences: [], reason: reasonOf(error) }
+    return { status: error instanceof ConfigurationError ? 'unknown' : 'failed', version, differences: [], reason: reasonOf(error) }
   }
 }
 

@@ -100,19 +100,24 @@ export class TenantWorker {
     const targets = tenants.map(tenant => this.#togetherTarget(tenant)!)
     try {
       await session.use(client => this.#fast.schema.sendTogether(client, targets))
-      for (const { record } of tenants) await this.#options.tenantMigration.repair(record, true)
     } catch {
       return undefined
     }
+    const done: Done[] = []
+    for (const [index, { record }] of tenants.entries()) done.push(await this.#endOf(record, targets[index]!.names))
+    return done
+  }
+
+  /** What is left of a tenant whose migrations are applied: the rights of its role. */
+  async #endOf(record: TenantRecord, names: readonly string[]): Promise<Done> {
+    const { id, slug } = record.ref
     const { schemaVersion: version, schemaFingerprint: fingerprint } = this.#options.heads.schema
-    return tenants.map(({ record: { ref } }, index) => ({
-      id: ref.id,
-      slug: ref.slug,
-      status: 'applied',
-      names: targets[index]!.names,
-      version,
-      fingerprint,
-    }))
+    try {
+      await this.#options.tenantMigration.repair(record, true)
+      return { id, slug, status: 'applied', names, version, fingerprint }
+    } catch (error) {
+      return { id, slug, status: 'failed', names, error: reasonOf(error), version }
+    }
   }
 
   #togetherTarget({ record, recorded }: Prepared): FastTarget | undefined {

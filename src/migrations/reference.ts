@@ -91,7 +91,13 @@ async function rehearsed(url: string, schema: Identifier, statements: readonly s
     await client.query('begin')
     try {
       const table = quoteIdentifier(TRACKING_TABLE)
-      const before = [`create schema ${name}`, `set local search_path to ${name}`, trackingTableSql(table)]
+      // It is undone again, and nobody shall wait for it: a migration may name tables that stand elsewhere.
+      const before = [
+        `set local lock_timeout to '1s'`,
+        `create schema ${name}`,
+        `set local search_path to ${name}`,
+        trackingTableSql(table),
+      ]
       // Empty again, for PostgreSQL writes the names in definitions by it.
       await client.query([...before, ...statements, `set local search_path to ''`].join(';\n'))
       return (await objectsOf(client, [schema])).get(schema)!

@@ -6,8 +6,8 @@ import { defineEntity, p } from '@mikro-orm/postgresql'
 import { SCOPE, marksOf } from '../classification/scope.ts'
 import { SHARED_SCHEMA } from '../naming.ts'
 
-/** An operation that is `running` while nobody holds its tenant's lock was cut off: its process ended. */
-export const OPERATION_STATUSES = ['running', 'succeeded', 'failed'] as const
+/** `interrupted`: it was cut off, since its process ended. It is told so as soon as nobody holds the tenant's lock, and stored by the next one. */
+export const OPERATION_STATUSES = ['running', 'succeeded', 'failed', 'interrupted'] as const
 /** One of {@link OPERATION_STATUSES}. */
 export type OperationStatus = (typeof OPERATION_STATUSES)[number]
 

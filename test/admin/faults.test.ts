@@ -1,4 +1,5 @@
 /** Faults of other back offices that must never happen here; each test is named by its row. */
+import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:http'
 import { Script } from 'node:vm'
@@ -159,6 +160,48 @@ describe('admin: faults that must never happen', function () {
     assert.include(await codes('&filters.soft_delete_status=deleted'), 's35')
   })
 
+  it('a record deleted by a request that says it reads', async () => {
+    const thing = await world.inTenant('acme', async () => {
+      const made = em().create(Thing, { code: 'headless', color: 'red' } as never)
+      await em().persist(made).flush()
+      return made as { id: string }
+    })
+    const admin = await as(world.origin, 'admin', 'acme')
+    const path = `/admin/t/acme/api/resources/Thing/records/${thing.id}/delete`
+    for (const method of ['HEAD', 'GET']) await admin.send(method, path, {})
+    assert.equal((await admin.send('HEAD', path, {})).status, 405)
+    assert.isNotNull(await world.inTenant('acme', () => em().findOne(Thing, { id: thing.id } as never)))
+  })
+
+  it('a property that the application hides, in any answer, filter or order', async () => {
+    const panel = createAdminPanel(world.tenancy, { accounts: accountsOf(Person), resources: { Thing: { hide: ['note'] } } })
+    const server = new Koa().use(panel.middleware).listen(0, '127.0.0.1')
+    try {
+      await once(server, 'listening')
+      const admin = await as(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, 'admin', 'acme')
+      const list = async (query: string) => (await admin.get(`/admin/t/acme/api/resources/Thing/actions/list?perPage=5${query}`)).json
+      const { records, meta } = await list('')
+      assert.isNotEmpty(records)
+      for (const { params } of records) assert.notProperty(params, 'note')
+      assert.equal((await list('&filters.note=nothing-has-this')).meta.total, meta.total)
+      assert.deepEqual((await list('&sortBy=note&direction=asc')).records.length, records.length)
+      const shown = await admin.get(`/admin/t/acme/api/resources/Thing/records/${records[0].params.id}/show`)
+      assert.notProperty(shown.json.record.params, 'note')
+    } finally {
+      server.close()
+    }
+  })
+
+  it('an action that takes the place of one with a fence of its own', () => {
+    const action = { label: 'Delete', permission: 'data:read', run: async () => 'done' }
+    for (const name of ['delete', 'edit', 'hard_delete', 'history'])
+      assert.throws(
+        () =>
+          createAdminPanel(world.tenancy, { accounts: accountsOf(Person), resources: { Thing: { actions: { [name]: action as never } } } }),
+        /is an action of the panel/,
+      )
+  })
+
   it('a password that comes back, is kept as it was typed, or is wiped by an empty field', async () => {
     const client = await as(world.origin, 'admin', 'acme')
     const api = '/admin/t/acme/api/resources/Person'
@@ -179,6 +222,9 @@ describe('admin: faults that must never happen', function () {
       assert.equal((await send(path, nothing)).notice.type, 'success')
     assert.isTrue(await verifyPassword('first long secret', await hash()))
     for (const wrong of ['short', { x: 1 }, ['first long secret']]) await send(path, { passwordHash: wrong, name: 'wrong' })
+    assert.isTrue(await verifyPassword('first long secret', await hash()))
+    const stale = await send(path, { passwordHash: 'second long secret', name: 'stale', updatedAt: '2020-01-01T00:00:00.000Z' })
+    assert.equal(stale.notice.type, 'error')
     assert.isTrue(await verifyPassword('first long secret', await hash()))
     await send(path, { passwordHash: 'second long secret' })
     assert.isTrue(await verifyPassword('second long secret', await hash()))

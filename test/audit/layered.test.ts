@@ -1,7 +1,7 @@
 /** Entities whose types have a table each: a flush attributes them, and what would pass the fields by is refused. */
 import { defineEntity, p } from '@mikro-orm/postgresql'
 import { assert } from 'chai'
-import { newId, onlyDeleted, purge, restore, tenantEntity } from 'mikro-tenantkit'
+import { newId, onlyDeleted, purge, purgeDeleted, restore, tenantEntity } from 'mikro-tenantkit'
 import { testTenancy, twoTenants, type TestTenancy } from '../helpers/tenancy.ts'
 import { refused } from '../tenants/refused.ts'
 import { bob, eve, tenantPlace, type Place, type Stored } from './model.ts'
@@ -15,6 +15,17 @@ const Vehicle = tenantEntity({
       .primary()
       .onCreate(() => newId()),
     mark: p.string(),
+    owner: () => p.manyToOne(Owner).nullable(),
+  },
+} as never) as any
+const Owner = tenantEntity({
+  name: 'Owner',
+  properties: {
+    id: p
+      .uuid()
+      .primary()
+      .onCreate(() => newId()),
+    name: p.string(),
   },
 } as never) as any
 const Car = defineEntity({ name: 'Car', extends: Vehicle, properties: { doors: p.integer() } } as never) as any
@@ -23,7 +34,7 @@ describe('audit fields of a table for each type', function () {
   this.timeout(60_000)
   let kit: TestTenancy
   before(async () => {
-    kit = await testTenancy({ entities: [Vehicle], classification: { tenant: { children: { Car } } } as never })
+    kit = await testTenancy({ entities: [Vehicle, Owner], classification: { tenant: { children: { Car } } } as never })
     await twoTenants(kit)
   })
   after(() => kit[Symbol.asyncDispose]())
@@ -115,5 +126,34 @@ function layersIn(place: Place): void {
     await place.as(asPurger, manager => purge(manager, Car, { id } as never))
     assert.isUndefined(await stored(id))
     assert.isEmpty(await place.sql('select * from %s.vehicle where id = $1', [id]))
+  })
+
+  it('is purged by age with its root, and by no name of its own', async () => {
+    const id = await made()
+    const asPurger = { ...bob, permissions: new Set([...bob.permissions!, 'data:purge']) }
+    await place.as(eve, async manager => {
+      manager.remove(await manager.findOneOrFail(Car, id))
+      await manager.flush()
+    })
+    await place.as(asPurger, async manager => {
+      await refused(purgeDeleted(manager, { olderThan: 0, entity: Car }), 'VALIDATION_FAILED')
+      await purgeDeleted(manager, { olderThan: 0 })
+    })
+    assert.isUndefined(await stored(id))
+  })
+
+  it('does not stand in the way of what its root refers to', async () => {
+    const owner = await place.as(bob, async manager => {
+      const row: any = manager.create(Owner, { name: 'x' } as never)
+      await manager.flush()
+      return row.id as string
+    })
+    const asPurger = { ...bob, permissions: new Set([...bob.permissions!, 'data:purge']) }
+    await place.as(asPurger, async manager => {
+      manager.remove(await manager.findOneOrFail(Owner, owner))
+      await manager.flush()
+      assert.equal(await purge(manager, Owner, { id: owner } as never), 1)
+    })
+    assert.isEmpty(await place.sql('select * from %s.owner where id = $1', [owner]))
   })
 }

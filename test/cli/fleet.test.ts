@@ -164,6 +164,7 @@ describe('tenantkit over a fleet', function () {
     assert.equal((await place.json(['usage', '--tenant', 'nobody'], 1)).code, 'TENANT_NOT_FOUND')
     for (const wrong of [
       ['--limit', '0'],
+      ['--limit', '1001'],
       ['--tenant', ','],
       ['--day', 'today'],
     ])

@@ -111,6 +111,9 @@ export default async () => {
     assert.isTrue((await json(['verify'])).ok)
     const { details } = await json(['verify', '--known', 'heads.json'], 1)
     assert.isFalse(details.planes.find(({ plane }: { plane: string }) => plane === 'globex').ok)
+    // The heads of the others are read from the problem as well.
+    writeFileSync(join(place.folder, 'failed.json'), JSON.stringify({ code: 'HISTORY_FAILED', details }))
+    await ran(['verify', '--tenant', 'acme', '--known', 'failed.json'])
   })
 
   it('purge wants its phrase and a time, and keeps what is verified still', async () => {

@@ -103,6 +103,17 @@ describe('drift', function () {
     }
   })
 
+  it('does not take a control plane that it cannot compare for one that is as it should be', async () => {
+    await query(kit.url, `insert into public.tenantkit_migration (name) values ('Migration29990101000000_newer')`)
+    try {
+      const { shared } = await kit.tenancy.drift()
+      assert.equal(shared!.status, 'failed')
+      assert.match(shared!.reason!, /Migration29990101000000_newer/)
+    } finally {
+      await query(kit.url, `delete from public.tenantkit_migration where name like '%_newer'`)
+    }
+  })
+
   it('says which tenant cannot be compared, and compares the others', async () => {
     await query(kit.url, `alter schema "${kit.prefix}_hooli" rename to "${kit.prefix}_moved"`)
     await query(kit.url, `update public.tenantkit_tenant set connection_string = 'v1.gone.x.y.z' where slug = 'globex'`)

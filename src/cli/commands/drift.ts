@@ -48,10 +48,11 @@ async function run(session: Session, tenants: readonly string[] | undefined, str
     ...report.tenants.flatMap(found => linesOf(output, found)),
     summary,
   ]
-  if (report.tenants.length > 0 || shared?.status === 'drifted') {
+  const isBad = shared?.status === 'drifted' || shared?.status === 'failed' || (strict && shared?.status === 'unknown')
+  if (report.tenants.length > 0 || isBad) {
     const hint = 'Undo the change by hand, or write a migration that makes it everywhere; `+` is there and not expected, `-` is missing.'
     const parts = [
-      shared?.status === 'drifted' ? 'The control plane drifted.' : '',
+      isBad ? `The control plane ${shared?.status === 'drifted' ? 'drifted' : 'could not be compared'}.` : '',
       report.tenants.length > 0 ? `${counted(drifted, 'tenant')} drifted, ${failed} could not be compared.` : '',
     ]
     throw new CommandFailedError('DRIFT_FOUND', parts.filter(Boolean).join(' '), hint, { ...report }, lines)
@@ -64,7 +65,7 @@ async function run(session: Session, tenants: readonly string[] | undefined, str
 
 function sharedLines(output: Output, { status, version, differences, reason }: NonNullable<Report['shared']>): string[] {
   const heading = `${output.paint('bold', 'control plane')} (${version ?? 'no migration'})`
-  if (status === 'unknown') return [`${heading}: ${output.paint('yellow', `not compared: ${reason ?? ''}`)}`]
+  if (status === 'unknown' || status === 'failed') return [`${heading}: ${output.paint('yellow', `not compared: ${reason ?? ''}`)}`]
   return status === 'same' ? [] : [heading, ...differences.flatMap(each => differenceLines(output, each))]
 }
 

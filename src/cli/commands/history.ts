@@ -195,7 +195,9 @@ function headsIn(path: string): Known {
   } catch (error) {
     throw new WrongUsageError(`--known ${path} cannot be read: ${(error as Error).message}`, { hint: KNOWN_HINT })
   }
-  const planes = (document as { planes?: unknown } | null)?.planes
+  // A verification that failed was written as a problem, with its details.
+  const { planes: own, details } = (document ?? {}) as { planes?: unknown; details?: { planes?: unknown } }
+  const planes = own ?? details?.planes
   const heads = Array.isArray(planes) ? planes.flatMap(headOf) : []
   if (heads.length === 0) throw new WrongUsageError(`--known ${path} names no head.`, { hint: KNOWN_HINT })
   return Object.fromEntries(heads)

@@ -14,6 +14,8 @@ interface Asked {
 }
 
 const SHOWN = 20
+/** As many as are listed at once; refused before anything is measured. */
+const LIST_MAX = 1_000
 
 export const usage: Register = (program, choose) =>
   program.command(
@@ -25,8 +27,9 @@ export const usage: Register = (program, choose) =>
         .option('limit', { type: 'number', requiresArg: true, describe: 'How many of the largest are listed', default: SHOWN })
         .coerce('limit', wholeNumber('limit'))
         .option('day', { type: 'string', requiresArg: true, describe: 'List this day, such as 2026-01-31, and measure nothing' })
-        .check(({ tenant, day }) => {
+        .check(({ tenant, day, limit }) => {
           if (listOf(tenant)?.length === 0) throw new Error('--tenant names no tenant.')
+          if (limit !== undefined && limit > LIST_MAX) throw new Error(`--limit is at most ${LIST_MAX}.`)
           if (day !== undefined && !/^\d{4}-\d{2}-\d{2}$/.test(day)) throw new Error('--day must be a day such as 2026-01-31.')
           return true
         })
