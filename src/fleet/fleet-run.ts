@@ -35,7 +35,7 @@ const AHEAD_MS = 200
 const AHEAD_MOST = 400
 /** How long the tenants that are migrated in one transaction may take together, and how many they are at most. */
 const TOGETHER_MS = 200
-const TOGETHER_MOST = 10
+const TOGETHER_MOST = 20
 const GATHER_MS = 15
 const BUSY_POLL_MS = 100
 /** How long somebody else may work on the last tenants before they count as failed. */
@@ -57,6 +57,8 @@ export class FleetRun implements AsyncDisposable {
   #exhausted = false
   /** How many tenants are migrated in one transaction: more while that goes well, half as many when it does not. */
   #together = 2
+  /** How many groups are under way. */
+  #groups = 0
   /** Tenants with which that did not go well. */
   readonly #alone = new Set<string>()
   /** How long a tenant takes, about. */
@@ -120,7 +122,8 @@ export class FleetRun implements AsyncDisposable {
 
   /** Where it does not go well each of them is up again, by itself: what is in the way of one must not be in the way of the others. */
   async #migrateTogether(group: readonly Prepared[], session: WorkerSession): Promise<boolean> {
-    const done = await this.#options.worker.migrateTogether(group, session)
+    this.#groups++
+    const done = await this.#options.worker.migrateTogether(group, session).finally(() => this.#groups--)
     this.#together = done === undefined ? Math.max(2, this.#together >> 1) : Math.min(TOGETHER_MOST, this.#together + 1)
     if (done === undefined) {
       for (const { record } of group) this.#alone.add(record.ref.id)
@@ -150,6 +153,11 @@ export class FleetRun implements AsyncDisposable {
       if (tenant !== undefined) return tenant
       if (await this.#claim(wave)) continue
       if (this.#queue.length > 0) continue
+      // The tenants of a group that fails come back, and one of them may have to wait: not with all others behind it.
+      if (this.#groups > 0) {
+        await setTimeout(GATHER_MS)
+        continue
+      }
       if (this.#busy.size === 0 || Date.now() > end) return undefined
       await setTimeout(BUSY_POLL_MS)
       this.#busy.clear()

@@ -24,7 +24,7 @@ export interface FastTarget {
 const GROUP_LOCK_MS = 100
 const GROUP_STATEMENT_MS = 500
 /** Of all targets of a group together: what they lock counts against `max_locks_per_transaction`. */
-const GROUP_STATEMENTS = 60
+const GROUP_STATEMENTS = 120
 
 export class FastPath {
   readonly #patience: LockPatience

@@ -91,7 +91,7 @@ describe('the fast path for several targets', function () {
 
   it('is for few at a time where the migrations are long, and for none that work on rows or refer to others', () => {
     assert.isAbove(path('alter table "item" add column "d" int').together(['first']), 9)
-    assert.equal(path(...Array<string>(40).fill('comment on table "item" is null')).together(['first']), 1)
+    assert.equal(path(...Array<string>(100).fill('comment on table "item" is null')).together(['first']), 1)
     assert.equal(path('update "item" set "id" = 1').together(['first']), 1)
     assert.equal(path('alter table "item" add foreign key ("id") references "public"."plan" ("id")').together(['first']), 1)
   })
