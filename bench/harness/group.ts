@@ -62,7 +62,7 @@ export const QUICK: Sizes = {
   rounds: 14,
   roundMs: 100,
   fewRounds: 6,
-  warmUp: 3000,
+  warmUp: 1500,
 }
 
 export const FULL: Sizes = {
