@@ -1,4 +1,5 @@
 /** What the first page is given. Bytes are numbers, days are `2026-01-31` (UTC), times are ISO 8601. */
+import type { CardFigure } from './pages.ts'
 
 /** A number of rows. */
 export interface DashboardTile {
@@ -103,4 +104,6 @@ export interface DashboardData {
   readonly tiles: readonly DashboardTile[]
   readonly fleet?: FleetFigures
   readonly tenant?: TenantFigures
+  /** The application's own. */
+  readonly cards?: readonly CardFigure[]
 }

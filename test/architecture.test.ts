@@ -139,7 +139,7 @@ const HOUSE: readonly Room[] = [
     room: 'cli',
     floor: 11,
     paths: ['src/cli/'],
-    mayImport: [...BASE, 'context', 'crypto', 'embedded', 'tenancy'],
+    mayImport: [...BASE, 'context', 'crypto', 'embedded', 'tenancy', 'usage'],
     outside: ['yargs', '@mikro-orm/cli', '@mikro-orm/migrations'],
     outsideTypes: ORM,
   },

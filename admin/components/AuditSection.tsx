@@ -1,12 +1,12 @@
 /** The Audit section at the end of show and edit: closed at first, never edited. */
-import React, { useId, useState } from 'react'
-import { Box, Icon, Label, Text } from '@adminjs/design-system'
+import React, { useState } from 'react'
+import { Box, Label, Text } from '@adminjs/design-system'
 import { useTranslation, type BasePropertyProps } from 'adminjs'
+import { Disclosure } from './Disclosure.tsx'
 
 const AuditSection: React.FC<BasePropertyProps> = ({ record, property }) => {
   const { translateComponent, i18n } = useTranslation()
   const [isOpen, setOpen] = useState(false)
-  const id = useId()
   // The form of a new record has nothing to tell.
   if (!record?.id) return null
   const { fields = [] } = property.custom as { fields?: readonly string[] }
@@ -18,46 +18,21 @@ const AuditSection: React.FC<BasePropertyProps> = ({ record, property }) => {
     return typeof named === 'string' ? named : value
   }
   return (
-    <Box mt="xl" border="default" data-testid="audit" width={1}>
-      <h2 style={{ margin: 0 }}>
-        <button
-          type="button"
-          aria-expanded={isOpen}
-          aria-controls={id}
-          onClick={() => setOpen(!isOpen)}
-          style={{
-            display: 'flex',
-            alignItems: 'center',
-            gap: 8,
-            width: '100%',
-            padding: 16,
-            background: 'none',
-            border: 0,
-            cursor: 'pointer',
-            font: 'inherit',
-            fontWeight: 700,
-            color: 'inherit',
-          }}
-        >
-          <Icon icon={isOpen ? 'ChevronDown' : 'ChevronRight'} />
-          {translateComponent('Audit.title')}
-        </button>
-      </h2>
-      <Box
-        id={id}
-        hidden={!isOpen}
-        px="lg"
-        pb="lg"
-        style={isOpen ? { display: 'grid', gridTemplateColumns: 'repeat(auto-fit, minmax(220px, 1fr))', gap: 16 } : { display: 'none' }}
-      >
-        {fields.map(field => (
-          <Box key={field}>
-            <Label as="div">{translateComponent(`Audit.${field}`)}</Label>
-            <Text style={{ overflowWrap: 'anywhere', fontWeight: 400 }}>{valueOf(field)}</Text>
-          </Box>
-        ))}
-      </Box>
-    </Box>
+    <Disclosure
+      name="audit"
+      title={translateComponent('Audit.title')}
+      mt="xl"
+      isOpen={isOpen}
+      onToggle={() => setOpen(!isOpen)}
+      style={{ display: 'grid', gridTemplateColumns: 'repeat(auto-fit, minmax(220px, 1fr))', gap: 16 }}
+    >
+      {fields.map(field => (
+        <Box key={field}>
+          <Label as="div">{translateComponent(`Audit.${field}`)}</Label>
+          <Text style={{ overflowWrap: 'anywhere', fontWeight: 400 }}>{valueOf(field)}</Text>
+        </Box>
+      ))}
+    </Disclosure>
   )
 }
 

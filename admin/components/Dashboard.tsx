@@ -9,7 +9,6 @@ import { OwnCards } from './OwnCards.tsx'
 import { bytesText, dayText } from './chart-figures.ts'
 import { DASHBOARD_STYLE } from './dashboard-style.ts'
 import { isDark } from './dark.ts'
-import type { CardFigure } from '../pages.ts'
 import { useWords } from './words.ts'
 
 /** How often a run in progress is looked at. */
@@ -97,7 +96,7 @@ const Dashboard: React.FC = () => {
     <div className="tk-dash" data-dark={isDark ? '' : undefined} data-testid="dashboard">
       <style>{DASHBOARD_STYLE}</style>
       <h2>{person?.tenant?.name ?? say('ControlPlane')}</h2>
-      <OwnCards cards={(data as { cards?: readonly CardFigure[] } | null)?.cards} />
+      <OwnCards cards={data === null || data === 'failed' ? undefined : data.cards} />
       {data === null ? (
         <p className="tk-soft" role="status">
           {say('Loading')}

@@ -1,23 +1,11 @@
 /** What happened to a record, beneath its Audit section: closed at first, and loaded when it is opened. Values are text, never markup. */
-import React, { useId, useState } from 'react'
-import { Box, Button, Icon, Text } from '@adminjs/design-system'
+import React, { useState } from 'react'
+import { Button, Text } from '@adminjs/design-system'
 import { ApiClient, useTranslation, type BasePropertyProps } from 'adminjs'
 import type { HistoryAnswer, HistoryEntry, HistoryValue } from '../history-action.ts'
+import { Disclosure } from './Disclosure.tsx'
 import { LINE, LINK, SOFT, TEXT } from './colours.ts'
 
-const heading = {
-  display: 'flex',
-  alignItems: 'center',
-  gap: 8,
-  width: '100%',
-  padding: 16,
-  background: 'none',
-  border: 0,
-  cursor: 'pointer',
-  font: 'inherit',
-  fontWeight: 700,
-  color: 'inherit',
-} as const
 const cell = {
   padding: '4px 12px 4px 0',
   textAlign: 'left',
@@ -94,7 +82,6 @@ const History: React.FC<BasePropertyProps> = ({ record, property, resource }) =>
   const [entries, setEntries] = useState<readonly HistoryEntry[]>([])
   const [cursor, setCursor] = useState<string | null | undefined>(undefined)
   const [state, setState] = useState<State>('idle')
-  const id = useId()
   if (!record?.id) return null
   const { isRecorded } = property.custom as { isRecorded?: boolean }
   const load = async (): Promise<void> => {
@@ -117,31 +104,23 @@ const History: React.FC<BasePropertyProps> = ({ record, property, resource }) =>
     if (!isOpen && isRecorded === true && cursor === undefined && state !== 'loading') void load()
   }
   return (
-    <Box mt="lg" border="default" data-testid="history" width={1}>
-      <h2 style={{ margin: 0 }}>
-        <button type="button" aria-expanded={isOpen} aria-controls={id} onClick={toggle} style={heading}>
-          <Icon icon={isOpen ? 'ChevronDown' : 'ChevronRight'} />
-          {translateComponent('History.title')}
-        </button>
-      </h2>
-      <Box id={id} hidden={!isOpen} px="lg" pb="lg" style={isOpen ? {} : { display: 'none' }}>
-        {isRecorded === true ? null : <Text>{translateComponent('History.unrecorded')}</Text>}
-        {cursor === null && entries.length === 0 ? <Text>{translateComponent('History.nothing')}</Text> : null}
-        <ol style={{ listStyle: 'none', margin: '0 0 0 6px', padding: 0 }}>
-          {entries.map(entry => (
-            <Entry key={entry.id} entry={entry} resourceId={resource.id} />
-          ))}
-        </ol>
-        <div role="status">
-          {state === 'loading' ? translateComponent('History.loading') : state === 'failed' ? translateComponent('History.failed') : null}
-        </div>
-        {state === 'failed' || (typeof cursor === 'string' && state === 'idle') ? (
-          <Button type="button" size="sm" variant="outlined" onClick={() => void load()}>
-            {translateComponent(state === 'failed' ? 'History.again' : 'History.older')}
-          </Button>
-        ) : null}
-      </Box>
-    </Box>
+    <Disclosure name="history" title={translateComponent('History.title')} mt="lg" isOpen={isOpen} onToggle={toggle}>
+      {isRecorded === true ? null : <Text>{translateComponent('History.unrecorded')}</Text>}
+      {cursor === null && entries.length === 0 ? <Text>{translateComponent('History.nothing')}</Text> : null}
+      <ol style={{ listStyle: 'none', margin: '0 0 0 6px', padding: 0 }}>
+        {entries.map(entry => (
+          <Entry key={entry.id} entry={entry} resourceId={resource.id} />
+        ))}
+      </ol>
+      <div role="status">
+        {state === 'loading' ? translateComponent('History.loading') : state === 'failed' ? translateComponent('History.failed') : null}
+      </div>
+      {state === 'failed' || (typeof cursor === 'string' && state === 'idle') ? (
+        <Button type="button" size="sm" variant="outlined" onClick={() => void load()}>
+          {translateComponent(state === 'failed' ? 'History.again' : 'History.older')}
+        </Button>
+      ) : null}
+    </Disclosure>
   )
 }
 

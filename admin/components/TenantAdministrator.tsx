@@ -1,20 +1,13 @@
 /** Makes an administrator of a tenant. The password is sent once, and shown nowhere. */
 import React, { useState } from 'react'
 import { Box, Button, DrawerContent, DrawerFooter, MessageBox } from '@adminjs/design-system'
-import { ActionHeader, ApiClient, useNotice, useTranslation, type ActionProps, type NoticeMessage } from 'adminjs'
-import { Field, focusFirstError } from './Field.tsx'
-
-interface Answer {
-  readonly notice?: NoticeMessage
-  readonly redirectUrl?: string
-  readonly record?: { readonly errors?: Readonly<Record<string, { readonly message?: string }>> }
-}
+import { ActionHeader, ApiClient, useTranslation, type ActionProps } from 'adminjs'
+import { Field } from './Field.tsx'
+import { useSubmit } from './use-submit.ts'
 
 const TenantAdministrator: React.FC<ActionProps> = ({ record, resource, action }) => {
   const [values, setValues] = useState({ email: '', password: '', again: '' })
-  const [errors, setErrors] = useState<Readonly<Record<string, string>>>({})
-  const [isBusy, setBusy] = useState(false)
-  const addNotice = useNotice()
+  const { errors, setErrors, isBusy, submit } = useSubmit()
   const { translateComponent } = useTranslation()
   const say = (key: string): string => translateComponent(`Tenants.administrator.${key}`)
   const field = (name: keyof typeof values, type: 'email' | 'password'): React.ReactElement => (
@@ -28,26 +21,15 @@ const TenantAdministrator: React.FC<ActionProps> = ({ record, resource, action }
       onChange={value => setValues({ ...values, [name]: value })}
     />
   )
-  const submit = async (event: React.FormEvent): Promise<void> => {
+  const send = async (event: React.FormEvent): Promise<void> => {
     event.preventDefault()
     if (values.password !== values.again) return setErrors({ again: say('differs') })
-    setBusy(true)
-    try {
-      const data = { email: values.email, password: values.password }
-      const request = { resourceId: resource.id, recordId: record?.id ?? '', actionName: action.name, method: 'post' as const, data }
-      const { notice, redirectUrl, record: refused } = (await new ApiClient().recordAction(request)).data as unknown as Answer
-      if (notice !== undefined) addNotice(notice)
-      setErrors(Object.fromEntries(Object.entries(refused?.errors ?? {}).map(([name, { message }]) => [name, message ?? ''])))
-      if (redirectUrl === undefined) focusFirstError()
-      if (redirectUrl !== undefined) window.location.assign(redirectUrl)
-    } catch {
-      addNotice({ message: translateComponent('Confirm.refused'), type: 'error' })
-    } finally {
-      setBusy(false)
-    }
+    const data = { email: values.email, password: values.password }
+    const request = { resourceId: resource.id, recordId: record?.id ?? '', actionName: action.name, method: 'post' as const, data }
+    await submit(() => new ApiClient().recordAction(request))
   }
   return (
-    <Box as="form" flex flexDirection="column" flexGrow={1} noValidate onSubmit={(event: React.FormEvent) => void submit(event)}>
+    <Box as="form" flex flexDirection="column" flexGrow={1} noValidate onSubmit={(event: React.FormEvent) => void send(event)}>
       <DrawerContent>
         <ActionHeader omitActions resource={resource} action={action} />
         <MessageBox variant="info" message={record?.title ?? ''} mb="lg">

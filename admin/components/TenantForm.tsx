@@ -1,17 +1,12 @@
 /** A new tenant, or what may change of one: the sections follow isolation and provisioning, secrets are written and never shown. */
 import React, { useEffect, useState } from 'react'
 import { Box, Button, H5, Label } from '@adminjs/design-system'
-import { ApiClient, useCurrentAdmin, useNotice, useTranslation, type ActionProps, type NoticeMessage } from 'adminjs'
+import { ApiClient, useCurrentAdmin, useTranslation, type ActionProps } from 'adminjs'
 import type { AdminPerson } from '../person.ts'
 import type { TenantProgress } from '../tenant-progress.ts'
-import { Field, focusFirstError, type FieldProps } from './Field.tsx'
+import { Field, type FieldProps } from './Field.tsx'
 import { LINE } from './colours.ts'
-
-interface Answer {
-  readonly notice?: NoticeMessage
-  readonly redirectUrl?: string
-  readonly record?: { readonly errors?: Readonly<Record<string, { readonly message?: string }>> }
-}
+import { useSubmit } from './use-submit.ts'
 
 type Values = Readonly<Record<string, string>>
 
@@ -48,10 +43,8 @@ const TenantForm: React.FC<ActionProps> = ({ record, resource, action }) => {
         ['slug', 'name', 'isolationMode', 'provisioningMode', 'metadata', 'updatedAt'].map(name => [name, params[name] ?? '']),
       )
   const [values, setValues] = useState<Values>(initial)
-  const [errors, setErrors] = useState<Values>({})
-  const [isBusy, setBusy] = useState(false)
   const [secrets, setSecrets] = useState<TenantProgress['secrets'] | null>(null)
-  const addNotice = useNotice()
+  const { errors, isBusy, submit } = useSubmit()
   const { translateComponent } = useTranslation()
   const say = (key: string): string => translateComponent(`Tenants.form.${key}`)
   const [current] = useCurrentAdmin()
@@ -110,29 +103,17 @@ const TenantForm: React.FC<ActionProps> = ({ record, resource, action }) => {
     if (mode.startsWith('database/')) fields.push('provisioningConnectionString')
     return isNew && makesAdministrators === true && mayMake ? [...fields, 'adminEmail', 'adminPassword'] : fields
   }
-  const submit = async (event: React.FormEvent): Promise<void> => {
+  const send = async (event: React.FormEvent): Promise<void> => {
     event.preventDefault()
-    setBusy(true)
-    try {
-      const data = Object.fromEntries(shown().map(name => [name, values[name] ?? '']))
-      const request = { resourceId: resource.id, actionName: action.name, method: 'post' as const, data }
-      const api = new ApiClient()
-      const answer = isNew ? await api.resourceAction(request) : await api.recordAction({ ...request, recordId: record.id })
-      const { notice, redirectUrl, record: refused } = answer.data as unknown as Answer
-      if (notice !== undefined) addNotice(notice)
-      setErrors(Object.fromEntries(Object.entries(refused?.errors ?? {}).map(([name, { message }]) => [name, message ?? ''])))
-      if (redirectUrl === undefined) focusFirstError()
-      if (redirectUrl !== undefined) window.location.assign(redirectUrl)
-    } catch {
-      addNotice({ message: translateComponent('Confirm.refused'), type: 'error' })
-    } finally {
-      setBusy(false)
-    }
+    const data = Object.fromEntries(shown().map(name => [name, values[name] ?? '']))
+    const request = { resourceId: resource.id, actionName: action.name, method: 'post' as const, data }
+    const api = new ApiClient()
+    await submit(() => (isNew ? api.resourceAction(request) : api.recordAction({ ...request, recordId: record.id })))
   }
 
   const fields = shown()
   return (
-    <Box as="form" variant="white" style={{ maxWidth: 760 }} onSubmit={(event: React.FormEvent) => void submit(event)} noValidate>
+    <Box as="form" variant="white" style={{ maxWidth: 760 }} onSubmit={(event: React.FormEvent) => void send(event)} noValidate>
       {section(
         'basics',
         field('slug', { hint: say('slugHint'), isRequired: true, isDisabled: !isNew }),

@@ -14,7 +14,7 @@ export const USAGE_DEFAULTS = { everyMinutes: 0, keepDays: 400 } as const satisf
 
 const WEEK_MINUTES = 7 * 24 * 60
 /** What `list` answers at most. */
-const LIST_MAX = 1_000
+export const LIST_MAX = 1_000
 
 /** What `tenancy.usage.collect` is told. */
 export interface UsageCollectOptions {

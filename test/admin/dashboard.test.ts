@@ -365,11 +365,19 @@ describe('admin: dashboard', function () {
     await picture(page, 'list-dark')
     await page.getByText('acme-2').click()
     await page.getByRole('heading', { name: 'Audit' }).getByRole('button').click()
-    pages.push(['show', await contrastsOf(page)])
+    await page.getByRole('button', { name: 'History' }).click()
+    await page.getByTestId('history-entry').first().waitFor()
+    pages.push(['show, with its history', await contrastsOf(page)])
     await page.goto(page.url().replace(/show$/, 'edit'))
     await page.getByRole('button', { name: 'Save' }).waitFor()
     pages.push(['edit', await contrastsOf(page)])
     await picture(page, 'form-dark')
+    await page.context().clearCookies()
+    await logIn(page, 'operator')
+    const { id } = await world.kit.asSystem(() => world.tenancy.showTenant('globex'))
+    await page.goto(`/admin/resources/Tenant/records/${id}/show`)
+    await page.getByTestId('operation').waitFor()
+    pages.push(['tenant', await contrastsOf(page)])
     assert.deepEqual(
       // What stands in an empty choice has the colour that its library gives it, in the light too.
       pages.map(([name, found]) => [name, found.filter(({ text, contrast }) => contrast < 4.5 && text !== 'Select...')]),

@@ -174,11 +174,15 @@ describe('admin: faults that must never happen', function () {
   })
 
   it('a property that the application hides, in any answer, filter or order', async () => {
-    const panel = createAdminPanel(world.tenancy, { accounts: accountsOf(Person), resources: { Thing: { hide: ['note'] } } })
+    const panel = createAdminPanel(world.tenancy, {
+      accounts: accountsOf(Person),
+      resources: { Thing: { hide: ['note'] }, Tenant: { hide: ['metadata'] } },
+    })
     const server = new Koa().use(panel.middleware).listen(0, '127.0.0.1')
     try {
       await once(server, 'listening')
-      const admin = await as(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, 'admin', 'acme')
+      const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+      const admin = await as(origin, 'admin', 'acme')
       const list = async (query: string) => (await admin.get(`/admin/t/acme/api/resources/Thing/actions/list?perPage=5${query}`)).json
       const { records, meta } = await list('')
       assert.isNotEmpty(records)
@@ -187,6 +191,13 @@ describe('admin: faults that must never happen', function () {
       assert.deepEqual((await list('&sortBy=note&direction=asc')).records.length, records.length)
       const shown = await admin.get(`/admin/t/acme/api/resources/Thing/records/${records[0].params.id}/show`)
       assert.notProperty(shown.json.record.params, 'note')
+      // What the framework hides of its own entities stays hidden beside it.
+      const owner = await as(origin, 'owner')
+      const { records: tenants } = (await owner.get('/admin/api/resources/Tenant/actions/list')).json
+      assert.isNotEmpty(tenants)
+      for (const { params } of tenants)
+        for (const name of ['metadata', 'createdResources', 'schemaFingerprint'])
+          assert.isEmpty(Object.keys(params).filter(key => key === name || key.startsWith(`${name}.`)))
     } finally {
       server.close()
     }

@@ -6,7 +6,7 @@ import { locales } from 'adminjs'
 import { em } from 'mikro-tenantkit'
 import type { Browser } from 'playwright-core'
 import { WORDS, sentence } from '../../admin/locale.ts'
-import { isKnown, say } from '../../admin/locale/sentences.ts'
+import { isKnown, say, saying } from '../../admin/locale/sentences.ts'
 import { LANGUAGES, type Tree } from '../../admin/locale/words.ts'
 import { openPage, picture, startBrowser } from './browser.ts'
 import { Client, as } from './client.ts'
@@ -18,6 +18,11 @@ const wordsIn = (language: 'en' | 'es') => new Map(WORDS.flatMap(words => flat(w
 const root = join(import.meta.dirname, '../..')
 
 describe('admin: languages', () => {
+  it('leave a phrase as the server compares it', () => {
+    const told = JSON.parse(JSON.stringify({ custom: { phrase: 'Delete', button: 'Delete' } }, saying('es')))
+    assert.deepEqual(told, { custom: { phrase: 'Delete', button: 'Eliminar' } })
+  })
+
   it('have the same words', () => {
     assert.sameMembers([...wordsIn('es').keys()], [...wordsIn('en').keys()])
     assert.isAbove(wordsIn('en').size, 50)

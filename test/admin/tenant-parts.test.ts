@@ -85,6 +85,9 @@ describe('admin: settings and invitations', function () {
     await act('TenantInvitation', id, 'edit', { ...accepted, token: sent.token, status: 'revoked' })
     assert.deepInclude(await row(), { status: 'revoked', accepted_at: null, accepted_by: '' })
     assert.notEqual((await row())['token'], sent.token)
+    await query(world.kit.url, `update public.tenantkit_tenant_invitation set status = 'accepted' where id = $1`, [id])
+    assert.property((await act('TenantInvitation', id, 'edit', { status: 'pending' })).record.errors, 'status')
+    assert.deepInclude(await row(), { status: 'accepted' })
     const token = String((await row())['token'])
     for (const path of [`records/${id}/show`, `records/${id}/edit`, 'actions/list', `actions/list?filters.token=${token}`]) {
       const { text } = await owner.get(`${api('TenantInvitation')}/${path}`)

@@ -192,6 +192,11 @@ describe('admin: tenants', function () {
     assert.deepInclude(await world.tenancy.showTenant('edited'), { name: 'One', status: 'ready', isolation_mode: 'schema', slug: 'edited' })
     assert.equal((await act(operator, 'edited', 'edit', { ...sent, name: 'Two' })).notice.type, 'error')
     assert.equal((await world.tenancy.showTenant('edited')).name, 'One')
+    const kept = { plan: 'gold' }
+    await world.kit.asSystem(() => world.tenancy.updateTenant('edited', { metadata: kept }))
+    // What a request does not send stays as it is.
+    assert.equal((await act(owner, 'edited', 'edit', { name: 'Three' })).notice.type, 'success')
+    assert.deepInclude(await world.tenancy.showTenant('edited'), { name: 'Three', metadata: kept })
   })
 
   it('shows a failed operation with its step, code and hint, and retries it', async () => {

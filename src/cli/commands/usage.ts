@@ -1,5 +1,6 @@
 /** `tenantkit usage`: what does each tenant take? */
 import type { Tenancy } from '../../tenancy.ts'
+import { LIST_MAX, isDay } from '../../usage/usage-types.ts'
 import { table } from '../output.ts'
 import type { Progress } from '../progress.ts'
 import type { Session } from '../session.ts'
@@ -14,8 +15,6 @@ interface Asked {
 }
 
 const SHOWN = 20
-/** As many as are listed at once; refused before anything is measured. */
-const LIST_MAX = 1_000
 
 export const usage: Register = (program, choose) =>
   program.command(
@@ -30,7 +29,7 @@ export const usage: Register = (program, choose) =>
         .check(({ tenant, day, limit }) => {
           if (listOf(tenant)?.length === 0) throw new Error('--tenant names no tenant.')
           if (limit !== undefined && limit > LIST_MAX) throw new Error(`--limit is at most ${LIST_MAX}.`)
-          if (day !== undefined && !/^\d{4}-\d{2}-\d{2}$/.test(day)) throw new Error('--day must be a day such as 2026-01-31.')
+          if (day !== undefined && !isDay(day)) throw new Error('--day must be a day such as 2026-01-31.')
           return true
         })
         .example('$0 usage', 'once a day: rows of today, and the largest tenants'),
