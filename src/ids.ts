@@ -32,12 +32,21 @@ let sequence = 0
  * @example properties: p => ({ id: p.uuid().primary().onCreate(() => newId()) })
  */
 export function newId(): string {
+  return nextId(Date.now())
+}
+
+/** New ids of one millisecond. */
+export function newIds(count: number): string[] {
+  const now = Date.now()
+  return Array.from({ length: count }, () => nextId(now))
+}
+
+function nextId(now: number): string {
   if (used === drawn.length) {
     randomFillSync(drawn)
     used = 0
   }
   for (let index = 0; index < RANDOM_BYTES; index++) random[index] = drawn[used++]!
-  const now = Date.now()
   if (now > milliseconds) {
     milliseconds = now
     sequence = ((random[6]! & 0x7f) << 24) | (random[7]! << 16) | (random[8]! << 8) | random[9]!

@@ -8,7 +8,7 @@ import { listEvents, type EventPage, type EventQuery } from './history/list.ts'
 import { eventRows } from './history/new-event.ts'
 import { purgePlane } from './history/retention.ts'
 import { verifyPlane, type ChainVerification } from './history/verify.ts'
-import { writeEvents } from './history/write-events.ts'
+import { sendingBy, writeEvents } from './history/write-events.ts'
 import { SHARED_SCHEMA, parseIdentifier } from './naming.ts'
 import { reasonOf } from './provisioning/steps.ts'
 import type { Runs } from './runs.ts'
@@ -121,8 +121,7 @@ export class TenancyHistory {
       throw new ValidationFailedError([{ path: 'details', message: `must have at most ${DETAILS_MAX} characters as JSON` }])
     const key = actor === undefined ? undefined : `${actor.plane}:${actor.id}`
     const rows = eventRows([{ entity, entityId: entityId ?? null, action, details }], { actor: key, requestId })
-    const control = this.#options.control()
-    await writeEvents((sql, parameters) => control.execute(sql, parameters, 'run'), SHARED_SCHEMA, rows)
+    await writeEvents(sendingBy(this.#options.control()), SHARED_SCHEMA, rows)
   }
 
   /**

@@ -5,16 +5,15 @@
  * every row. With arrays both sides do less, and what is the same in all rows, such as who and when, is said once. Only what says exactly the
  * same in either form is written so; for everything else there is no statement here, and MikroORM's own is used.
  */
-import { raw, type EntityMetadata, type EntityProperty } from '@mikro-orm/postgresql'
+import type { EntityMetadata, EntityProperty } from '@mikro-orm/postgresql'
 import type { DriverInternals, SchemaOptions } from '../connections/internals.ts'
-import { quoteLiteral } from '../naming.ts'
 import type { Row } from './attribution.ts'
 import { AUDIT_FIELDS } from './audit-fields.ts'
 
-/** A statement and its parameters. */
+/** A statement that numbers its parameters, and their values: texts that PostgreSQL reads as its types. */
 export interface Statement {
   readonly sql: string
-  readonly params: readonly unknown[]
+  readonly values: readonly (string | null)[]
 }
 
 /** How a flush asks for rows to be written: their values are those of the database already, and their collections come later. */
@@ -100,12 +99,12 @@ function columnOf(driver: DriverInternals, property: EntityProperty): Column | n
   return made
 }
 
-/** What is written of all rows: constants as one parameter each, the others as arrays. */
-interface Values {
+/** What is written of all rows: constants as one value each, the others as arrays. */
+interface Written {
   readonly names: readonly string[]
   readonly selected: readonly string[]
   readonly unnested: string
-  readonly params: readonly unknown[]
+  readonly values: readonly (string | null)[]
 }
 
 /** Inserts rows; `undefined` where MikroORM has to. */
@@ -116,11 +115,12 @@ export function insertStatement(
   options: FlushOptions,
 ): Statement | undefined {
   if (!isOfFlush(meta, rows, options) || answersSomething(meta, rows[0]!)) return undefined
-  const values = valuesOf(driver, meta, rows)
-  if (values === undefined) return undefined
+  const written = writtenOf(driver, meta, rows)
+  if (written === undefined) return undefined
+  const { names, selected, unnested, values } = written
   return {
-    sql: `insert into ${driver.getTableName(meta, options)} (${values.names.join(', ')}) select ${values.selected.join(', ')} from ${values.unnested}`,
-    params: values.params,
+    sql: `insert into ${driver.getTableName(meta, options)} (${names.join(', ')}) select ${selected.join(', ')} from ${unnested}`,
+    values,
   }
 }
 
@@ -138,13 +138,14 @@ export function updateStatement(
     return undefined
   if (key in rows[0]! || meta.props.some(({ generated }) => generated !== undefined)) return undefined
   const keys = arrayOf(driver, meta, key, where, each => (typeof each === 'object' && each !== null ? (each as Row)[key] : each))
-  const values = valuesOf(driver, meta, rows, keys)
-  if (keys === undefined || values === undefined) return undefined
+  const written = writtenOf(driver, meta, rows, keys)
+  if (keys === undefined || written === undefined) return undefined
+  const { names, selected, unnested, values } = written
   const condition = deletes ? ` and t.${driver.getPlatform().quoteIdentifier(meta.properties['deletedAt']!.fieldNames[0]!)} is null` : ''
-  const set = values.names.slice(1).map((name, index) => `${name} = ${values.selected[index + 1]!}`)
+  const set = names.slice(1).map((name, index) => `${name} = ${selected[index + 1]!}`)
   return {
-    sql: `update ${driver.getTableName(meta, options)} as t set ${set.join(', ')} from ${values.unnested} where t.${values.names[0]!} = ${values.selected[0]!}${condition}`,
-    params: values.params,
+    sql: `update ${driver.getTableName(meta, options)} as t set ${set.join(', ')} from ${unnested} where t.${names[0]!} = ${selected[0]!}${condition}`,
+    values,
   }
 }
 
@@ -167,19 +168,20 @@ function answersSomething(meta: EntityMetadata, row: Row): boolean {
 
 interface ColumnArray {
   readonly column: Column
+  /** As PostgreSQL reads an array. */
   readonly literal: string
 }
 
-function valuesOf(driver: DriverInternals, meta: EntityMetadata, rows: readonly Row[], keys?: ColumnArray): Values | undefined {
+function writtenOf(driver: DriverInternals, meta: EntityMetadata, rows: readonly Row[], keys?: ColumnArray): Written | undefined {
   const first = rows[0]!
   const names: string[] = []
   const selected: string[] = []
-  const before: unknown[] = []
-  const arrays: ColumnArray[] = []
-  const take = (array: ColumnArray): void => {
-    names.push(array.column.quoted)
+  const values: (string | null)[] = []
+  const arrays: string[] = []
+  const take = ({ column, literal }: ColumnArray): void => {
+    names.push(column.quoted)
     selected.push(`v.c${arrays.length}`)
-    arrays.push(array)
+    arrays.push(`$${values.push(literal)}::${column.type}[]`)
   }
   if (keys !== undefined) take(keys)
   for (const name of Object.keys(first)) {
@@ -188,8 +190,7 @@ function valuesOf(driver: DriverInternals, meta: EntityMetadata, rows: readonly 
       const value = first[name] === null ? null : column?.show(first[name])
       if (column === null || value === undefined) return undefined
       names.push(column.quoted)
-      selected.push(`?::${column.type}`)
-      before.push(value)
+      selected.push(`$${values.push(value)}::${column.type}`)
       continue
     }
     const array = arrayOf(driver, meta, name, rows, row => (row as Row)[name])
@@ -200,9 +201,8 @@ function valuesOf(driver: DriverInternals, meta: EntityMetadata, rows: readonly 
   return {
     names,
     selected,
-    unnested: `unnest(${arrays.map(({ column }) => `?::${column.type}[]`).join(', ')}) as v(${arrays.map((_, index) => `c${index}`).join(', ')})`,
-    // A literal made here: MikroORM's own goes through a text of some hundred kilobytes character by character.
-    params: [...before, ...arrays.map(({ literal }) => raw(literal))],
+    unnested: `unnest(${arrays.join(', ')}) as v(${arrays.map((_, index) => `c${index}`).join(', ')})`,
+    values,
   }
 }
 
@@ -225,7 +225,7 @@ function arrayOf(
     if (shown === undefined) return undefined
     elements += `${elements === '' ? '' : ','}${shown === null ? 'null' : quoteElement(shown)}`
   }
-  return { column, literal: quoteLiteral(`{${elements}}`) }
+  return { column, literal: `{${elements}}` }
 }
 
 /** Source: https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO */

@@ -5,6 +5,7 @@
  */
 import { p, type EntityMetadata } from '@mikro-orm/postgresql'
 import { actorKey } from '../context/context.ts'
+import { AuditActor, AuditInstant } from './audit-types.ts'
 
 /** Long enough for `<plane>:<id>` with any id an application is likely to have. */
 const ACTOR_LENGTH = 255
@@ -31,18 +32,24 @@ export const DELETED_WITH = 'deletedWith'
  */
 export function auditProperties() {
   return {
-    createdAt: p.datetime(3).onCreate(() => new Date()),
+    createdAt: p
+      .type(AuditInstant)
+      .length(3)
+      .onCreate(() => new Date()),
     createdBy: p
-      .string()
+      .type(AuditActor)
       .length(ACTOR_LENGTH)
       .onCreate(() => actorKey()),
-    updatedAt: p.datetime(3).onCreate(() => new Date()),
+    updatedAt: p
+      .type(AuditInstant)
+      .length(3)
+      .onCreate(() => new Date()),
     updatedBy: p
-      .string()
+      .type(AuditActor)
       .length(ACTOR_LENGTH)
       .onCreate(() => actorKey()),
-    deletedAt: p.datetime(3).nullable(),
-    deletedBy: p.string().length(ACTOR_LENGTH).nullable(),
+    deletedAt: p.type(AuditInstant).length(3).nullable(),
+    deletedBy: p.type(AuditActor).length(ACTOR_LENGTH).nullable(),
   }
 }
 

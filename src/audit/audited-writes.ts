@@ -3,12 +3,12 @@
  * these. A flush attributed its rows already; all others are attributed here, and pass through `bulkWrite`.
  */
 import { isRaw, type EntityMetadata } from '@mikro-orm/postgresql'
-import type { BuilderOptions, DriverInternals, DriverOptions, QueryResult } from '../connections/internals.ts'
+import type { BindingConnection, BuilderOptions, DriverInternals, DriverOptions, QueryResult } from '../connections/internals.ts'
 import { insertStatement, updateStatement, type FlushOptions, type Statement } from './array-statements.ts'
 import { attributeLate, isAttributed, isDeleting, isVoid, stampNow, type Row } from './attribution.ts'
 import { DELETED_WITH, inheritsAudit, isAudited } from './audit-fields.ts'
 import { whileCopying } from './audited-query-builder.ts'
-import { bulkWrite } from './bulk-write.ts'
+import { bulkWrite, isRecorded, type RecordingDriver } from './bulk-write.ts'
 import { refuseLayered } from './layered.ts'
 import { softDelete } from './soft-deletion.ts'
 
@@ -66,7 +66,7 @@ export async function insertRows(
   const isBulk = !rows.every(isAttributed)
   for (const row of rows) attributeLate(row, 'create', options.ctx)
   const statement = isBulk ? undefined : insertStatement(driver, meta!, rows, options)
-  if (statement !== undefined) return send(driver, statement, options)
+  if (statement !== undefined) return send(driver, meta!, statement, rows, options)
   const { rows: others, text } = insertedConstants(driver, meta!, rows)
   return recorded(isBulk, { driver, meta: meta!, action: 'create', transaction: options.ctx }, ctx =>
     base.insertMany(others, { ...options, ctx }, text),
@@ -132,7 +132,7 @@ export async function updateEachRow(
     const conditions = isAll ? where : indexes.map(index => where[index])
     const statement = isBulk ? undefined : updateStatement(driver, meta!, conditions, chosen, deletes, options)
     if (statement !== undefined) {
-      results.push(await send(driver, statement, options))
+      results.push(await send(driver, meta!, statement, chosen, options))
       continue
     }
     const transform = constantsOf(driver, meta!, chosen, deletes, options)
@@ -190,10 +190,19 @@ function refuseBulk(meta: EntityMetadata | undefined, what: string, options: Opt
 }
 
 /** A flush asks for nothing back. */
-async function send(driver: DriverInternals, { sql, params }: Statement, options: Options): Promise<QueryResult> {
-  const { signal, inflightQueryAbortStrategy, loggerContext } = options
-  const context = signal === undefined ? loggerContext : { ...(loggerContext as object), signal, inflightQueryAbortStrategy }
-  return (await driver.execute(sql, params, 'run', options.ctx, context)) as QueryResult
+async function send(
+  driver: DriverInternals,
+  meta: EntityMetadata,
+  { sql, values }: Statement,
+  rows: readonly Row[],
+  options: Options,
+): Promise<QueryResult> {
+  const { signal, inflightQueryAbortStrategy, ctx } = options
+  const connection = driver.getConnection('write') as unknown as BindingConnection
+  const abort = signal === undefined ? undefined : { signal, inflightQueryAbortStrategy }
+  const answer = driver.rethrow(connection.executeBound(sql, values, ctx, abort))
+  if (isRecorded(driver, meta)) (driver as unknown as RecordingDriver).rowsSent(rows)
+  return (await answer) as QueryResult
 }
 
 type Write = Parameters<typeof bulkWrite>[0]

@@ -29,6 +29,8 @@ export interface RecordingDriver {
   recordsWrites(meta: EntityMetadata): boolean
   /** Called in the transaction of the write, after it. */
   recordWrite(write: BulkWrite, affectedRows: number, transaction: unknown): Promise<void>
+  /** Called when rows of a flush have been sent as they will stay. */
+  rowsSent(rows: readonly object[]): void
 }
 
 /** What the driver answers. */

@@ -8,14 +8,12 @@
 import type { Configuration } from '@mikro-orm/postgresql'
 import { ConnectionClosedError, NoTenantContextError, PoolExhaustedError, SqlRefusedError, TenancyError } from '../errors.ts'
 import { beginClock } from '../context/clock.ts'
+import { executeBound, NO_TENANT_SCHEMA } from './bound-statement.ts'
 import type { ConnectionBudget } from './connection-budget.ts'
 import { governPool, type GovernablePool, type GovernedPool } from './governed-pool.ts'
 import { BaseConnection, type ConnectionSettings, type TransactionalOptions } from './internals.ts'
 import type { AccountOptions } from './pool-account.ts'
 import { refusedStartUp } from './search-path.ts'
-
-/** The schema that tenant tables resolve to where no tenant is active. It exists nowhere and cannot be created by this framework. */
-export const NO_TENANT_SCHEMA = '__no_tenant__'
 
 /** The pool options this framework sets; units are milliseconds. */
 export interface PoolSettings {
@@ -113,6 +111,11 @@ export class GuardedConnection extends BaseConnection {
     const prepared = super.prepareQuery(query, params)
     if (prepared.query.includes(NO_TENANT_SCHEMA)) throw new NoTenantContextError()
     return prepared
+  }
+
+  executeBound(sql: string, values: readonly unknown[], transaction?: unknown, abort?: object): Promise<unknown> {
+    this.#assertOpen()
+    return executeBound(this, sql, values, transaction, abort)
   }
 
   /** @throws NO_TENANT_CONTEXT if the text names a tenant's table without a tenant. */

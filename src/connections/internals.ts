@@ -38,6 +38,9 @@ export interface ConnectionInternals {
     transaction?: unknown,
     logging?: object,
   ): Promise<unknown>
+  /** Runs a query and logs it. */
+  executeQuery<T>(query: string, work: () => Promise<T>, logging: object): Promise<T>
+  transformRawResult(result: unknown, method: 'all' | 'get' | 'run'): unknown
   stream(query: unknown, params?: readonly unknown[], transaction?: unknown, ...rest: unknown[]): AsyncIterableIterator<unknown>
   callRoutine(routine: unknown, args?: unknown, transaction?: unknown): Promise<unknown>
   checkConnection(): Promise<unknown>
@@ -76,8 +79,14 @@ export interface PooledConnection {
   collectSessionInfo(...args: unknown[]): Promise<void>
 }
 
+/** A connection that sends the values of a statement beside it. */
+export interface BindingConnection {
+  /** The statement numbers its parameters, `$1` and so on. */
+  executeBound(sql: string, values: readonly unknown[], transaction?: unknown, abort?: object): Promise<unknown>
+}
+
 /** A connection that hands out what its Kysely is driven by. */
-export interface DrivenConnection extends ConnectionInternals {
+export interface DrivenConnection extends ConnectionInternals, BindingConnection {
   kyselyDriver(): unknown
 }
 

@@ -9,7 +9,7 @@ import pg from 'pg'
 import type { Configuration } from '@mikro-orm/postgresql'
 import { ConfigurationError, CrossTenantEntityError, NoTenantContextError, TenancyError } from '../errors.ts'
 import { quoteIdentifier, type Identifier } from '../naming.ts'
-import { NO_TENANT_SCHEMA } from './guarded-connection.ts'
+import { executeBound, NO_TENANT_SCHEMA } from './bound-statement.ts'
 import { BaseConnection, type ConnectionInternals, type DrivenConnection } from './internals.ts'
 import { assertSingleStatement } from './single-statement.ts'
 
@@ -101,6 +101,10 @@ export class RoleConnection extends BaseConnection implements DrivenConnection {
 
   override execute(...[query, params, method, transaction, ...rest]: Parameters<ConnectionInternals['execute']>): Promise<unknown> {
     return super.execute(query, params, method, transaction ?? this.#statements, ...rest)
+  }
+
+  executeBound(sql: string, values: readonly unknown[], transaction?: unknown, abort?: object): Promise<unknown> {
+    return executeBound(this, sql, values, transaction, abort)
   }
 
   /** What a Kysely of one's own is made over: it gives connections in the role, and closes nothing. */

@@ -23,13 +23,13 @@ const TOLD: ReadonlySet<string> = new Set(['createdAt', 'createdBy', 'updatedAt'
 type Show = (value: unknown) => unknown
 type Payload = Readonly<Record<string, unknown>>
 
-/** What happened to the entities of a flush that have a history. */
-export function happeningsOf(uow: UnitOfWork): Happening[] {
+/** What happened to the entities of a flush that have a history, but for the change sets that are told already. */
+export function happeningsOf(uow: UnitOfWork, told: Pick<ReadonlySet<ChangeSet<object>>, 'has'>): Happening[] {
   const collections = changedCollections(uow)
   const happenings: Happening[] = []
   for (const changeSet of uow.getChangeSets() as ChangeSet<object>[]) {
-    if (historyOf(changeSet.meta) === undefined) continue
-    const happening = happeningOf(changeSet, collections.get(changeSet.entity))
+    if (historyOf(changeSet.meta) === undefined || told.has(changeSet)) continue
+    const happening = happeningWith(changeSet, collections.get(changeSet.entity))
     collections.delete(changeSet.entity)
     if (happening !== undefined) happenings.push(happening)
   }
@@ -40,7 +40,17 @@ export function happeningsOf(uow: UnitOfWork): Happening[] {
   return happenings
 }
 
-function happeningOf(changeSet: ChangeSet<object>, collections: EventChanges | undefined): Happening | undefined {
+/** Whether all that happens to the entity of a change set is its columns', whose values will not change any more once they were sent. */
+export function isToldByColumns({ meta, tptChangeSets }: ChangeSet<object>): boolean {
+  return historyOf(meta) !== undefined && tptChangeSets === undefined && !meta.relations.some(({ kind }) => kind === 'm:n')
+}
+
+/** What happened to one entity; `undefined` where a flush changed nothing that is told. */
+export function happeningOf(changeSet: ChangeSet<object>): Happening | undefined {
+  return happeningWith(changeSet, undefined)
+}
+
+function happeningWith(changeSet: ChangeSet<object>, collections: EventChanges | undefined): Happening | undefined {
   const { meta, type, entity } = changeSet
   const at = { entity: meta.className, entityId: keyOf(changeSet.getPrimaryKey()) }
   const before = (changeSet.originalEntity ?? (helper(entity).__originalEntityData as Payload | undefined) ?? {}) as Payload

@@ -3,7 +3,7 @@ import { IsolationLevel, type EntityManager } from '@mikro-orm/postgresql'
 import { CHAIN_TABLE, EVENT_TABLE } from './audit-event.ts'
 import { BATCH, chainEnds, sealPlane, tableOf, type HistoryPlane } from './chain.ts'
 import { eventRows } from './new-event.ts'
-import { writeEvents } from './write-events.ts'
+import { sendingBy, writeEvents } from './write-events.ts'
 
 interface OldRow {
   readonly position: string
@@ -42,7 +42,7 @@ function purgeBatch(plane: HistoryPlane, before: Date, actor: string, limit: num
     ])
     const details = { before: before.toISOString(), position: Number(last.position), hash: last.hash }
     const rowsOfIt = eventRows([{ entity: 'AuditEvent', action: 'history.purge', count: old.length, details }], { actor })
-    await writeEvents((sql, parameters) => em.execute(sql, parameters, 'run'), plane.schema, rowsOfIt)
+    await writeEvents(sendingBy(em), plane.schema, rowsOfIt)
     return old.length
   }
   return plane.em.transactional(em => work(em as EntityManager), { isolationLevel: IsolationLevel.READ_COMMITTED })

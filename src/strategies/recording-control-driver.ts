@@ -2,10 +2,10 @@
 import type { EntityMetadata } from '@mikro-orm/postgresql'
 import type { Row } from '../audit/attribution.ts'
 import type { BulkWrite, RecordingDriver } from '../audit/bulk-write.ts'
-import type { DriverInternals, DriverOptions } from '../connections/internals.ts'
+import type { BindingConnection, DriverInternals, DriverOptions } from '../connections/internals.ts'
 import { HistoryAppendOnlyError } from '../errors.ts'
 import { historyOf, isAuditEvent } from '../history/audit-event.ts'
-import { recordFlush, recordWrite } from '../history/flush-recording.ts'
+import { makeEventsOf, recordFlush, recordWrite } from '../history/flush-recording.ts'
 import { SHARED_SCHEMA } from '../naming.ts'
 import { AuditedControlDriver } from './audited-control-driver.ts'
 
@@ -53,8 +53,14 @@ export class RecordingControlDriver extends AuditedControlDriver implements Reco
     return super.nativeClone(entityName, where, overrides, options)
   }
 
+  /** @internal Has the events of a flush's rows made while these are under way. */
+  rowsSent(rows: readonly object[]): void {
+    makeEventsOf(rows)
+  }
+
   private sendIn(transaction: unknown) {
-    return (sql: string, parameters: readonly unknown[]) => this.connection.execute(sql, parameters, 'run', transaction)
+    const connection = this.connection as unknown as BindingConnection
+    return (sql: string, values: readonly unknown[]) => connection.executeBound(sql, values, transaction)
   }
 
   /** These make their SQL without a query builder. */

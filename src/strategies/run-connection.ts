@@ -5,7 +5,13 @@
  * its Kysely, a transaction) is refused before anything is sent, and so is a transaction that another tenant began.
  */
 import { Kysely } from '@mikro-orm/sql'
-import type { ConnectionInternals, DrivenConnection, KyselyDriver, TransactionalOptions } from '../connections/internals.ts'
+import type {
+  BindingConnection,
+  ConnectionInternals,
+  DrivenConnection,
+  KyselyDriver,
+  TransactionalOptions,
+} from '../connections/internals.ts'
 import { beginClock } from '../context/clock.ts'
 import { CrossTenantEntityError } from '../errors.ts'
 import { HeldConnections } from './held-connections.ts'
@@ -33,6 +39,11 @@ export class RunConnection {
   async execute(...args: Arguments<'execute'>): Promise<unknown> {
     this.#admit(args[3])
     return this.#target.execute(...args)
+  }
+
+  async executeBound(...args: Parameters<BindingConnection['executeBound']>): Promise<unknown> {
+    this.#admit(args[2])
+    return (this.#target as DrivenConnection).executeBound(...args)
   }
 
   async *stream(...args: Arguments<'stream'>): AsyncIterableIterator<unknown> {

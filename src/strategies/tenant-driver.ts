@@ -15,6 +15,7 @@ import { planeOf } from '../classification/scope.ts'
 import type { ControlDriver } from '../connections/control-driver.ts'
 import {
   BaseDriver,
+  type BindingConnection,
   type ConnectionInternals,
   type DriverInternals,
   type DriverOptions,
@@ -24,7 +25,7 @@ import {
 import { currentContext, type TenantRef } from '../context/context.ts'
 import { CrossTenantEntityError, HistoryAppendOnlyError, NoTenantContextError } from '../errors.ts'
 import { historyOf, isAuditEvent } from '../history/audit-event.ts'
-import { recordFlush, recordWrite } from '../history/flush-recording.ts'
+import { makeEventsOf, recordFlush, recordWrite } from '../history/flush-recording.ts'
 import { parseIdentifier } from '../naming.ts'
 import { pinnedQueryBuilder, refuseOtherSchema, refuseSharedWrite } from './pinned-query-builder.ts'
 import { RunConnection } from './run-connection.ts'
@@ -248,8 +249,14 @@ export class TenantDriver extends BaseDriver implements RecordingDriver {
     await recordWrite(parseIdentifier(this.tenant.schema), this.sendIn(transaction), write, affectedRows, transaction)
   }
 
+  /** @internal Has the events of a flush's rows made while these are under way. */
+  rowsSent(rows: readonly object[]): void {
+    makeEventsOf(rows)
+  }
+
   private sendIn(transaction: unknown) {
-    return (sql: string, parameters: readonly unknown[]) => this.getConnection().execute(sql, parameters, 'run', transaction)
+    const connection = this.getConnection() as unknown as BindingConnection
+    return (sql: string, values: readonly unknown[]) => connection.executeBound(sql, values, transaction)
   }
 
   /** The control plane's driver for a shared entity of a tenant that has a database of its own. */
