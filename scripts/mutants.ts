@@ -1,13 +1,14 @@
 /**
- * Takes each guard of the framework out in turn and looks whether the tests notice: `npm run test:mutants -- [--json] [--only <text>,<text>] [--at-a-time 3] [--operations 100]`.
+ * Takes each guard of the framework out in turn and looks whether the tests notice: `npm run test:mutants -- [--json] [--only <text>,<text>] [--at-a-time 3] [--operations 100] [--remember]`.
  *
  * Each mutant runs in a process of its own, three at a time, each on tenants that are emptied before. A mutant that nobody kills fails the run,
- * and so does anything that is found while every guard is in place. The last line is `N passed, N failed`, the killed and the others; with
+ * and so does anything that is found while every guard is in place. What killed each the last time stands in `test/mutants/killers.json` and is
+ * tried first; `--remember` writes that file. The last line is `N passed, N failed`, the killed and the others; with
  * MOCHA_TOTALS_FILE set it is appended to that file, as mocha's totals are.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { mochaGlobalSetup, mochaGlobalTeardown, query } from '../test/helpers/postgres.ts'
@@ -19,6 +20,7 @@ import { MUTANTS } from '../test/mutants/mutants.ts'
 import type { Task, Verdict } from '../test/mutants/task.ts'
 
 const CHILD = join(import.meta.dirname, '..', 'test', 'mutants', 'child.ts')
+const KILLERS = join(import.meta.dirname, '..', 'test', 'mutants', 'killers.json')
 const SIZE = { schemas: 8, databases: 4, slots: 3, pool: { shared: 8, perTenant: 3 } } as const
 const CLIENTS = 16
 const SEED = 20_261
@@ -50,6 +52,7 @@ const option = (name: string, otherwise: string): string =>
 const only = option('only', '')
 const atATime = Number(option('at-a-time', '3'))
 const operations = Number(option('operations', '100'))
+const killers = JSON.parse(readFileSync(KILLERS, 'utf8')) as Readonly<Record<string, string>>
 const say = (line: string): void => void (asJson ? process.stderr : process.stdout).write(`${line}\n`)
 /** Every child loads the same modules but one. */
 const compiled = mkdtempSync(join(tmpdir(), 'tenantkit-mutants-'))
@@ -99,6 +102,7 @@ async function tryOne(site: Site, { name, isWhole = false, strict = false, finds
     ...(isWhole ? {} : { mutant: name }),
     strict,
     probes: strict && !isWhole ? 'strict' : probes,
+    first: isWhole ? undefined : killers[name],
     controlUrl: database.url as string,
     directUrl: database.directUrl,
     keys: keys as string,
@@ -162,10 +166,21 @@ async function run(): Promise<number> {
       }
     }
     await Promise.all(sites.map(site => worker(site)))
+    if (process.argv.includes('--remember')) remember(rows)
     return report(rows, (Date.now() - started) / 1_000)
   } finally {
     for (const { kit } of sites) await kit[Symbol.asyncDispose]()
   }
+}
+
+/** Of mutants that were killed by something with a database; those of a part are quick to find. */
+function remember(rows: readonly Row[]): void {
+  const found = rows.flatMap(({ mutant, killedBy }) => {
+    const killer = killedBy === 'interleaving' ? killedBy : /^probe: (.*)$/.exec(killedBy ?? '')?.[1]
+    return killer === undefined ? [] : [[mutant, killer] as const]
+  })
+  const sorted = found.toSorted(([one], [other]) => (one < other ? -1 : 1))
+  writeFileSync(KILLERS, `${JSON.stringify(Object.fromEntries(sorted), undefined, 2)}\n`)
 }
 
 function report(rows: readonly Row[], seconds: number): number {

@@ -1,6 +1,6 @@
 /**
  * One mutant in a process of its own: takes the guard out, tries the parts that need no database, lets clients interleave, then tries the
- * probes, and stops at what it finds first.
+ * probes, and stops at what it finds first. Where it is known what found it the last time, that comes before all else.
  *
  * What it is to do comes as JSON in `MUTANT_TASK`; what it found goes as one line of JSON to stdout.
  */
@@ -25,10 +25,13 @@ try {
 }
 process.on('uncaughtException', error => answer({ killedBy: 'an exception nobody caught', finding: String(error) }))
 // Imported only now: what was loaded before could not be changed any more.
-if (!task.strict) {
-  const { tryParts } = await import('./part-probes.ts').catch((error: unknown) => answer({ broken: String(error) }))
-  const found = await tryParts()
+const tryParts = async (): Promise<void> => {
+  const parts = await import('./part-probes.ts').catch((error: unknown) => answer({ broken: String(error) }))
+  const found = await parts.tryParts()
   if (found !== undefined) answer(found)
 }
+if (!task.strict && task.first === undefined) await tryParts()
 const { tryMutant } = await import('./trial.ts').catch((error: unknown) => answer({ broken: String(error) }))
-answer(await tryMutant(task).catch((error: unknown) => ({ broken: String((error as Error).stack) })))
+const verdict = await tryMutant(task).catch((error: unknown): Verdict => ({ broken: String((error as Error).stack) }))
+if (verdict.killedBy === undefined && verdict.broken === undefined && !task.strict && task.first !== undefined) await tryParts()
+answer(verdict)

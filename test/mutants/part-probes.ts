@@ -24,7 +24,7 @@ export async function tryParts(): Promise<Verdict | undefined> {
   for (const [name, probe] of Object.entries(PART_PROBES)) {
     const late = sleep(LONGEST_MS, `no answer within ${LONGEST_MS} ms`, { ref: false })
     const finding = await Promise.race([probe().then(() => undefined, String), late])
-    if (finding !== undefined) return { killedBy: `probe: ${name}`, finding }
+    if (finding !== undefined) return { killedBy: `part: ${name}`, finding }
   }
   return undefined
 }

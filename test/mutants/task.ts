@@ -7,6 +7,8 @@ export interface Task {
   readonly strict: boolean
   /** Which probes alone are tried, without the interleaving. Absent: that, and all probes. */
   readonly probes?: 'context' | 'strict' | undefined
+  /** The probe that found it the last time, which is tried before all else; or `interleaving`. Absent: none, or a part. */
+  readonly first?: string | undefined
   readonly controlUrl: string
   readonly directUrl: string | undefined
   readonly keys: string

@@ -5,7 +5,7 @@ import { interleave } from '../interleaving/engine.ts'
 import type { Place, World } from '../interleaving/world.ts'
 import { CONTEXT_PROBES } from './context-probes.ts'
 import { PLANE_PROBES } from './plane-probes.ts'
-import type { Ground } from './probe.ts'
+import type { Ground, Probe } from './probe.ts'
 import { STRICT_PROBES } from './strict-probes.ts'
 import type { Task, Verdict } from './task.ts'
 import { TENANT_PROBES } from './tenant-probes.ts'
@@ -30,10 +30,6 @@ export async function tryMutant(task: Task): Promise<Verdict> {
     )
   const tenancy = await open()
   const world: World = { tenancy, controlUrl: directUrl ?? url, places, slots, pool }
-  if (task.probes === undefined) {
-    const { findings } = await interleave(world, { operations, clients, seed, stopAtFirst: true })
-    if (findings.length > 0) return { killedBy: 'interleaving', finding: findings[0]! }
-  }
   const [acme, initech, globex, hooli] = ['s-0', 's-1', 'd-0', 'd-1'].map(slug => places.find(place => place.slug === slug)!) as [
     Place,
     Place,
@@ -41,16 +37,28 @@ export async function tryMutant(task: Task): Promise<Verdict> {
     Place,
   ]
   const ground: Ground = { world, tenancy, open, acme, initech, globex, hooli }
-  const probes = task.strict ? STRICT_PROBES : task.probes === 'context' ? CONTEXT_PROBES : ALL_PROBES
+  const probes: Readonly<Record<string, Probe>> = task.strict ? STRICT_PROBES : task.probes === 'context' ? CONTEXT_PROBES : ALL_PROBES
+  const tried = (name: string, probe: Probe): Promise<Verdict | undefined> =>
+    Promise.race([probe(ground).then(() => undefined, String), outOfTime()]).then(finding =>
+      finding === undefined ? undefined : { killedBy: `probe: ${name}`, finding },
+    )
+  const first = task.first === undefined ? undefined : probes[task.first]
+  const known = first === undefined ? undefined : await tried(task.first!, first)
+  if (known !== undefined) return known
+  if (task.probes === undefined) {
+    const { findings } = await interleave(world, { operations, clients, seed, stopAtFirst: true })
+    if (findings.length > 0) return { killedBy: 'interleaving', finding: findings[0]! }
+  }
   for (const [name, probe] of Object.entries(probes)) {
-    const finding = await Promise.race([probe(ground).then(() => undefined, String), outOfTime()])
-    if (finding !== undefined) return { killedBy: `probe: ${name}`, finding }
+    const verdict = await tried(name, probe)
+    if (verdict !== undefined) return verdict
   }
   return {}
 }
 
 function outOfTime(): Promise<string> {
   return new Promise(resolve => {
-    setTimeout(() => resolve(`no answer within ${PROBE_MS} ms`), PROBE_MS).unref()
+    // It keeps the process: a probe may wait for what nothing will ever bring. Whoever has the answer ends the process.
+    setTimeout(() => resolve(`no answer within ${PROBE_MS} ms`), PROBE_MS)
   })
 }
