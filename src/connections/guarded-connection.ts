@@ -113,7 +113,8 @@ export class GuardedConnection extends BaseConnection {
     return prepared
   }
 
-  executeBound(sql: string, values: readonly unknown[], transaction?: unknown, abort?: object): Promise<unknown> {
+  /** @throws CONNECTION_CLOSED, NO_TENANT_CONTEXT if the statement names a tenant's table without a tenant. */
+  async executeBound(sql: string, values: readonly unknown[], transaction?: unknown, abort?: object): Promise<unknown> {
     this.#assertOpen()
     return executeBound(this, sql, values, transaction, abort)
   }
