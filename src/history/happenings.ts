@@ -29,7 +29,7 @@ export function happeningsOf(uow: UnitOfWork, told: Pick<ReadonlySet<ChangeSet<o
   const happenings: Happening[] = []
   for (const changeSet of uow.getChangeSets() as ChangeSet<object>[]) {
     if (historyOf(changeSet.meta) === undefined || told.has(changeSet)) continue
-    const happening = happeningWith(changeSet, collections.get(changeSet.entity))
+    const happening = happeningOf(changeSet, collections.get(changeSet.entity))
     collections.delete(changeSet.entity)
     if (happening !== undefined) happenings.push(happening)
   }
@@ -46,11 +46,7 @@ export function isToldByColumns({ meta, tptChangeSets }: ChangeSet<object>): boo
 }
 
 /** What happened to one entity; `undefined` where a flush changed nothing that is told. */
-export function happeningOf(changeSet: ChangeSet<object>): Happening | undefined {
-  return happeningWith(changeSet, undefined)
-}
-
-function happeningWith(changeSet: ChangeSet<object>, collections: EventChanges | undefined): Happening | undefined {
+export function happeningOf(changeSet: ChangeSet<object>, collections?: EventChanges): Happening | undefined {
   const { meta, type, entity } = changeSet
   const at = { entity: meta.className, entityId: keyOf(changeSet.getPrimaryKey()) }
   const before = (changeSet.originalEntity ?? (helper(entity).__originalEntityData as Payload | undefined) ?? {}) as Payload

@@ -25,8 +25,8 @@ export interface Project extends Disposable {
   /** Runs `tenantkit` there. */
   run(args: readonly string[], more?: { env?: Record<string, string>; cwd?: string; signalAfter?: RegExp }): Promise<Ran>
   /**
-   * Runs it with `--json` and reads the one document; the exit code must be the expected one. In this process where it can be, which takes a
-   * tenth of the time: a configuration is loaded once, and with what the environment said then.
+   * Runs it with `--json` and reads the one document; the exit code must be the expected one. In this process where it can be, which is
+   * faster: a configuration is loaded once, and with what the environment said then.
    */
   json(args: readonly string[], code?: number, env?: Record<string, string>): Promise<any>
   /** Runs it in this process, which is faster, for what comes before a test. The configuration is loaded once. */
